@@ -1,0 +1,1 @@
+"""The actors: state machines that take messages and time and return effects.  Pure."""

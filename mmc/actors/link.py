@@ -1,0 +1,287 @@
+"""The asking end of a session: hello, numbering, retries until the deadline, and one outcome a request.
+
+1. Requests are numbered 1, 2, 3 ...; those still unanswered are sent again with the retry flag, at
+   intervals that double, until their deadline.
+2. -3009 for a number still awaited is the network's repetition: counted, ignored.
+3. -3010 ends the session.  Whatever mutates and was in flight ends with -3010: whether it ran is for
+   its owner to settle.  What only reads is asked again in the next session.
+4. A reply of an epoch below the highest seen is dropped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+from mmc.actors.contract import Send
+from mmc.errors import Code, RemoteProtocolError
+from mmc.wire.codec import RETRY, Header, decode_body, decode_header, encode
+from mmc.wire.operations import Message, OLDEST_VERSION, Operation, WIRE_VERSION
+from mmc.wire.replies import Failure, Welcome
+from mmc.wire.requests import Hello, KeepAlive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mmc.actors.contract import Address, Draw, Effect
+    from mmc.limits import ClientLimits
+    from mmc.wire.sequence import Frames
+
+_KEEP_ALIVE_S = 60.0
+_JITTER_STEPS = 256
+
+
+class Ticket:
+    """One request and its outcome: a reply, or a code."""
+
+    __slots__ = ("attempts", "code", "deadline", "done", "interval", "message", "on_done", "reply",
+                 "retry_at", "sequence", "since")  # fmt: skip
+
+    def __init__(
+        self, message: Message, deadline: float, since: float, on_done: Callable[[Ticket], None]
+    ) -> None:
+        """``on_done`` is called once, with the ticket."""
+        self.message = message
+        self.deadline = deadline
+        self.since = since
+        self.on_done = on_done
+        self.sequence = 0
+        self.attempts = 0
+        self.interval = 0.0
+        self.retry_at = 0.0
+        self.done = False
+        self.reply: Message | None = None
+        self.code = Code.OK
+
+    def finish(self, reply: Message | None, code: Code) -> None:
+        """Settle the outcome; only the first counts."""
+        if not self.done:
+            self.done = True
+            self.reply = reply
+            self.code = code
+            self.on_done(self)
+
+
+class Link:
+    """A session with one service."""
+
+    def __init__(  # noqa: PLR0913 - who asks, whom, and how long
+        self,
+        address: Address,
+        client: int,
+        kind: int,
+        limits: ClientLimits,
+        draw: Draw,
+        on_open: Callable[[Welcome, float], None],
+        silent_code: Code,
+    ) -> None:
+        """``silent_code`` is the outcome when the peer gave no sign of life until the deadline."""
+        self._address = address
+        self._client = client
+        self._kind = kind
+        self._limits = limits
+        self._draw = draw
+        self._on_open = on_open
+        self._silent_code = silent_code
+        self._queue: deque[Ticket] = deque()
+        self._in_flight: dict[int, Ticket] = {}
+        self._session = 0
+        self._window = 0
+        self._next = 1
+        self._answered = 0
+        self._hello_nonce = 0
+        self._hello_retry_at: float | None = None
+        self._hello_interval = 0.0
+        self._last_heard = 0.0
+        self._last_sent = 0.0
+        self.epoch = 0
+        self.counters: Counter[str] = Counter()
+        self._effects: list[Effect] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a session is open, as far as known."""
+        return self._session != 0
+
+    def take_effects(self) -> list[Effect]:
+        """What is to be sent."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def request(
+        self, message: Message, deadline: float, now: float, on_done: Callable[[Ticket], None]
+    ) -> Ticket:
+        """Ask; the ticket is done when the answer, the deadline or the session's end comes."""
+        ticket = Ticket(message, deadline, now, on_done)
+        self._queue.append(ticket)
+        self._pump(now)
+        return ticket
+
+    def greet(self, now: float) -> None:
+        """Open a session if none is open or being opened."""
+        if self._session or self._hello_retry_at is not None:
+            return
+        self._hello_nonce = self._draw()
+        self._hello_interval = self._limits.retry_ms / 1000
+        self._say_hello(now)
+
+    def _say_hello(self, now: float) -> None:
+        hello = Hello(self._client, self._kind, OLDEST_VERSION, WIRE_VERSION)
+        header = Header(Operation.HELLO, sequence=self._hello_nonce, epoch=self.epoch)
+        self._effects.append(Send(self._address, encode(header, hello)))
+        self._hello_retry_at = now + self._jittered(self._hello_interval)
+        self._hello_interval = min(2 * self._hello_interval, self._limits.retry_max_ms / 1000)
+
+    def _jittered(self, interval: float) -> float:
+        return interval * (0.75 + self._draw() % _JITTER_STEPS / (2 * _JITTER_STEPS))
+
+    def _pump(self, now: float) -> None:
+        if not self._session:
+            if self._queue:
+                self.greet(now)
+            return
+        while self._queue:
+            lowest = next(iter(self._in_flight), self._next)
+            if self._next - lowest >= self._window:
+                return
+            if self._next - self._answered >= self._window:
+                if not self._in_flight:
+                    self._lose_session(now)
+                return
+            ticket = self._queue.popleft()
+            if not ticket.done:
+                ticket.sequence = self._next
+                self._next += 1
+                self._in_flight[ticket.sequence] = ticket
+                ticket.interval = self._limits.retry_ms / 1000
+                self._transmit(ticket, now)
+
+    def _transmit(self, ticket: Ticket, now: float) -> None:
+        header = Header(
+            ticket.message.operation,
+            self._session,
+            ticket.sequence,
+            RETRY if ticket.attempts else 0,
+            self.epoch,
+            max(0, int((ticket.deadline - now) * 1000)),
+            next(iter(self._in_flight)),
+        )
+        self.counters["retries"] += ticket.attempts > 0
+        ticket.attempts += 1
+        ticket.retry_at = now + self._jittered(ticket.interval)
+        ticket.interval = min(2 * ticket.interval, self._limits.retry_max_ms / 1000)
+        self._last_sent = now
+        self._effects.append(Send(self._address, encode(header, ticket.message)))
+
+    def receive(self, frames: Frames, now: float) -> None:
+        """Take a reply; garbage is counted and dropped."""
+        try:
+            header = decode_header(frames)
+            if header.epoch < self.epoch:
+                self.counters["old epoch"] += 1
+                return
+            message = decode_body(header, frames)
+        except RemoteProtocolError:
+            self.counters["malformed"] += 1
+            return
+        self._last_heard = now
+        if isinstance(message, Welcome):
+            self._welcome(header, message, now)
+        elif header.session != self._session or not self._session:
+            self._stray(header, message, now)
+        else:
+            self._answer(header, message, now)
+
+    def _welcome(self, header: Header, welcome: Welcome, now: float) -> None:
+        if self._hello_retry_at is None or header.sequence != self._hello_nonce:
+            self.counters["unawaited replies"] += 1
+            return
+        self._hello_retry_at = None
+        self.epoch = header.epoch
+        self._session = welcome.session
+        self._window = welcome.window
+        self._next = 1
+        self._answered = 0
+        self._last_sent = now
+        self._on_open(welcome, now)
+        self._pump(now)
+
+    def _stray(self, header: Header, message: Message, now: float) -> None:
+        """A hello that was refused, or an answer to an earlier session."""
+        self.counters["unawaited replies"] += 1
+        if not isinstance(message, Failure) or header.sequence != self._hello_nonce:
+            return
+        if self._hello_retry_at is not None and message.code != Code.NOT_SERVING:
+            self._hello_retry_at = None
+            waiting, self._queue = self._queue, deque()
+            for ticket in waiting:
+                ticket.finish(message, Code(message.code))
+        self._last_heard = now
+
+    def _answer(self, header: Header, message: Message, now: float) -> None:
+        ticket = self._in_flight.get(header.sequence)
+        if isinstance(message, Failure) and message.code == Code.UNKNOWN_SEQUENCE:
+            if ticket is None:
+                self.counters["unawaited replies"] += 1
+            else:
+                self._lose_session(now)
+            return
+        if isinstance(message, Failure) and message.code == Code.DUPLICATE_SEQUENCE:
+            self.counters["duplicates"] += 1
+            return
+        if ticket is None:
+            self.counters["unawaited replies"] += 1
+            return
+        del self._in_flight[header.sequence]
+        self._answered = max(self._answered, header.sequence)
+        self._pump(now)
+        ticket.finish(message, _code_of(message))
+
+    def _lose_session(self, now: float) -> None:
+        self.counters["sessions lost"] += 1
+        self._session = 0
+        lost, self._in_flight = self._in_flight, {}
+        again = []
+        for ticket in lost.values():
+            if ticket.message.mutates:
+                ticket.finish(None, Code.UNKNOWN_SEQUENCE)
+            else:
+                ticket.attempts = 0
+                again.append(ticket)
+        self._queue.extendleft(reversed(again))
+        self.greet(now)
+
+    def expire(self, now: float) -> None:
+        """Send again what is due, end what is past its deadline, keep the session alive."""
+        for ticket in [*self._in_flight.values(), *self._queue]:
+            if ticket.deadline <= now:
+                self._in_flight.pop(ticket.sequence, None)
+                heard = self._last_heard >= ticket.since
+                ticket.finish(None, Code.TIMED_OUT if heard else self._silent_code)
+            elif ticket.attempts and ticket.retry_at <= now:
+                self._transmit(ticket, now)
+        while self._queue and self._queue[0].done:
+            self._queue.popleft()
+        if self._hello_retry_at is not None and self._hello_retry_at <= now:
+            self._say_hello(now)
+        if self._session and now - self._last_sent >= _KEEP_ALIVE_S:
+            self.request(KeepAlive(), now + _KEEP_ALIVE_S / 2, now, lambda _: None)
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`expire` has something to do."""
+        times = [min(t.deadline, t.retry_at or t.deadline) for t in self._in_flight.values()]
+        times.extend(ticket.deadline for ticket in self._queue)
+        if self._hello_retry_at is not None:
+            times.append(self._hello_retry_at)
+        if self._session:
+            times.append(self._last_sent + _KEEP_ALIVE_S)
+        return min(times, default=None)
+
+
+def _code_of(message: Message) -> Code:
+    if not isinstance(message, Failure):
+        return Code.OK
+    try:
+        return Code(message.code)
+    except ValueError:
+        return Code.INTERNAL

@@ -1,0 +1,299 @@
+"""The rank's desk for clients: hello, reserve, return, confirm, pin; and who of them is dead."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+from mmc.actors.local.relief import Relief, WaitingReserve
+from mmc.cache.records import RecordState
+from mmc.errors import CacheError, Code, error_for
+from mmc.segments import records
+from mmc.wire import replies, requests
+from mmc.wire.operations import WIRE_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mmc.actors.contract import Address, Effect
+    from mmc.actors.link import Ticket
+    from mmc.actors.local.keeper import Keeper
+    from mmc.actors.reception import Reception, Request
+    from mmc.cache.reservations import Holder
+    from mmc.limits import LocalLimits
+    from mmc.wire.operations import Message
+    from mmc.wire.sequence import Frames
+
+_AGAIN_S = 0.02
+_HOPELESS_S = 0.5
+
+
+class Watch(Protocol):
+    """Who knows whether clients are alive."""
+
+    def adopt(self, client: int) -> bool:
+        """Begin to watch a client; False when it is not alive."""
+        ...
+
+    def is_dead(self, client: int) -> bool:
+        """Whether the client is known dead."""
+        ...
+
+    def forget(self, client: int) -> None:
+        """Stop watching."""
+        ...
+
+
+class Desk:
+    """Requests of clients, executed on a keeper."""
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        reception: Reception,
+        watch: Watch,
+        limits: LocalLimits,
+        ask_meta: Callable[[Message, Callable[[Ticket], None]], None],
+    ) -> None:
+        """``ask_meta`` sends a request to the meta service."""
+        self.keeper = keeper
+        self.reception = reception
+        self._watch = watch
+        self._ask_meta = ask_meta
+        self.relief = Relief(keeper, limits.waiting_reserves_max)
+        self._pressing = False
+        self._press_at: float | None = None
+        self._nothing_left = False
+        self._counts: Counter[str] = Counter()
+        for holder in keeper.reservations.holders():
+            watch.adopt(holder.client)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Sessions of an earlier epoch end."""
+        if epoch != self.reception.epoch:
+            for waiting in self.relief.queue:
+                waiting.request.replied = True
+            self.relief.queue.clear()
+            self.reception.restart(epoch)
+
+    def receive(self, source: Address, frames: Frames, now: float) -> list[Effect]:
+        """Take one request of a client."""
+        request, effects = self.reception.receive(source, frames, now)
+        if request is None:
+            return effects
+        try:
+            reply = self._execute(request, now)
+        except CacheError as error:
+            return self.reception.fail(request, error.code, error.sentence)
+        return [] if reply is None else self.reception.reply(request, reply)
+
+    def _execute(self, request: Request, now: float) -> Message | None:
+        if isinstance(request.message, requests.Hello):
+            return self._welcome(request.message, now)
+        assert request.session is not None
+        holder = self.keeper.reservations.of_client(request.session.client)
+        if holder is None:
+            raise error_for(Code.UNKNOWN_SEQUENCE, "this client was found dead")
+        match request.message:
+            case requests.Reserve() as reserve:
+                return self._reserve(request, holder, reserve)
+            case requests.Return(given, generations):
+                return self._return(holder, given, generations)
+            case requests.Forfeit(grants):
+                return self._forfeit(holder, grants)
+            case requests.Confirm(published, generations):
+                return self._confirm(holder, published, generations)
+            case requests.Pin(wanted, generations):
+                return self._pin(holder, wanted, generations)
+            case requests.Unpin(pinned, _):
+                return self._unpin(holder, pinned)
+            case requests.KeepAlive():
+                return replies.Codes(())
+            case requests.Goodbye():
+                self.reception.close(request.session)
+                return replies.Codes(())
+            case _:
+                raise AssertionError(f"no case for {type(request.message).__name__}")
+
+    def _welcome(self, hello: requests.Hello, now: float) -> Message:
+        if not self._watch.adopt(hello.client):
+            raise error_for(Code.NO_SUCH_RANK, "the client holds no lock file beside the segment")
+        holder = self.keeper.attach(hello.client)
+        if holder is None:
+            self._watch.forget(hello.client)
+            raise error_for(Code.TOO_LARGE, "clients_max clients use this rank")
+        session = self.reception.open(hello, now)
+        version = min(WIRE_VERSION, hello.newest_version)
+        window = self.reception.window_requests
+        return replies.Welcome(session.number, version, window, holder.row, "", 0, ())
+
+    def _reserve(
+        self, request: Request, holder: Holder, reserve: requests.Reserve
+    ) -> Message | None:
+        capacity = self.keeper.table.space.capacity
+        waiting = WaitingReserve(request, holder, reserve)
+        if reserve.needed > len(reserve.sizes) or not reserve.sizes:
+            raise error_for(Code.INVALID_ARGUMENT, "needed exceeds the sizes")
+        if waiting.bytes > capacity or len(waiting.needed) > len(self.keeper.table):
+            raise error_for(Code.TOO_LARGE, f"{waiting.bytes} bytes of a pool of {capacity}")
+        if reserve.grant in holder.forfeited:
+            raise error_for(Code.UNKNOWN_SEQUENCE, f"grant {reserve.grant} was forfeited")
+        if not self.relief.enqueue(waiting):
+            raise error_for(Code.NO_SPACE, "too many reserves wait for space")
+        return None
+
+    def serve(self, now: float) -> list[Effect]:
+        """Grant what fits, in order; ask for eviction where it does not."""
+        effects: list[Effect] = []
+        queue = self.relief.queue
+        while queue:
+            waiting = queue[0]
+            if waiting.request.replied:
+                queue.popleft()
+                continue
+            granted = self.relief.grant(waiting)
+            if granted is None:
+                self._counts["waits"] += 1
+                break
+            queue.popleft()
+            table = self.keeper.table
+            capacities = tuple(table[record].capacity for record in granted)
+            reply = replies.Reserved(tuple(granted), capacities)
+            effects += self.reception.reply(waiting.request, reply)
+        self._press(now)
+        return effects
+
+    def _press(self, now: float) -> None:
+        """Ask for eviction, one request at a time, and not at once again when nothing came of it."""
+        if self._pressing or (self._press_at is not None and now < self._press_at):
+            return
+        demand = self.relief.demand()
+        if demand is None:
+            self._press_at = None
+            return
+        self.keeper.adopt_all()
+        self._pressing = True
+        patient = self._nothing_left and not self.relief.queue
+        self._press_at = now + (_HOPELESS_S if patient else _AGAIN_S)
+        self._ask_meta(self.relief.pressure(demand), self._pressed)
+
+    def _pressed(self, ticket: Ticket) -> None:
+        self._pressing = False
+        codes = ticket.reply.codes if isinstance(ticket.reply, replies.Codes) else (0,)
+        self._nothing_left = codes[:1] == (Code.NO_SPACE,)
+
+    def _refuse_hopeless(self) -> list[Effect]:
+        """-3016 for the first in the queue, when nothing can come free that is not its own."""
+        if not self._nothing_left or not self.relief.queue:
+            return []
+        self._nothing_left = False
+        head = self.relief.queue[0]
+        others = any(h.records for h in self.keeper.reservations.holders() if h is not head.holder)
+        if others or self.keeper.table.records_in[RecordState.RETIRED]:
+            return []
+        self.relief.queue.popleft()
+        return self.reception.fail(head.request, Code.NO_SPACE, "nothing evictable is left")
+
+    def _return(
+        self, holder: Holder, given: tuple[int, ...], generations: tuple[int, ...]
+    ) -> Message:
+        codes = []
+        doomed = []
+        for record, generation in zip(given, generations, strict=True):
+            mine = record in holder.records and record not in doomed
+            if mine and records.generation_of(self.keeper.segment, record) == generation:
+                doomed.append(record)
+                codes.append(int(Code.OK))
+            else:
+                codes.append(int(Code.NOT_FOUND))
+        self.keeper.retire(doomed)
+        return replies.Codes(tuple(codes))
+
+    def _forfeit(self, holder: Holder, grants: tuple[int, ...]) -> Message:
+        for grant in grants:
+            self.keeper.retire(holder.forfeit(grant))
+            for waiting in self.relief.queue:
+                if waiting.holder is holder and waiting.reserve.grant == grant:
+                    waiting.request.replied = True
+        return replies.Codes(())
+
+    def _confirm(
+        self, holder: Holder, published: tuple[int, ...], generations: tuple[int, ...]
+    ) -> Message:
+        codes = []
+        for record, generation in zip(published, generations, strict=True):
+            held = record in holder.records
+            if held and records.generation_of(self.keeper.segment, record) == generation:
+                held = self.keeper.adopt(record)
+            codes.append(int(Code.OK if held else Code.NOT_FOUND))
+        return replies.Codes(tuple(codes))
+
+    def _pin(
+        self, holder: Holder, wanted: tuple[int, ...], generations: tuple[int, ...]
+    ) -> Message:
+        codes = []
+        for record, generation in zip(wanted, generations, strict=True):
+            segment = self.keeper.segment
+            there = record < len(self.keeper.table)
+            if there and records.generation_of(segment, record) == generation:
+                holder.pinned[record] = holder.pinned.get(record, 0) + 1
+                codes.append(int(Code.OK))
+            else:
+                codes.append(int(Code.NOT_FOUND))
+        return replies.Codes(tuple(codes))
+
+    def _unpin(self, holder: Holder, pinned: tuple[int, ...]) -> Message:
+        codes = []
+        for record in pinned:
+            count = holder.pinned.pop(record, 0)
+            if count > 1:
+                holder.pinned[record] = count - 1
+            codes.append(int(Code.OK if count else Code.NOT_FOUND))
+        self.keeper.sweep()
+        return replies.Codes(tuple(codes))
+
+    def reap(self) -> None:
+        """Take back what the dead held, and release what nobody pins any more."""
+        for holder in self.keeper.reservations.holders():
+            if self._watch.is_dead(holder.client):
+                self._counts["reaped"] += 1
+                for waiting in self.relief.queue:
+                    if waiting.holder is holder:
+                        waiting.request.replied = True
+                self.keeper.detach(holder)
+                self._watch.forget(holder.client)
+        self.keeper.sweep()
+
+    def expire(self, now: float) -> list[Effect]:
+        """End the reserves that waited until their deadline."""
+        effects = self._refuse_hopeless()
+        for waiting in self.relief.queue:
+            if waiting.request.deadline <= now:
+                sentence = "no space came free before the deadline"
+                effects += self.reception.fail(waiting.request, Code.TIMED_OUT, sentence)
+        self.reception.expire(now)
+        return effects
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`expire` has something to do."""
+        times = [waiting.request.deadline for waiting in self.relief.queue]
+        if self._press_at is not None and not self._pressing:
+            times.append(self._press_at)
+        return min(times, default=None)
+
+    def counters(self, evictions: int) -> tuple[tuple[str, int], ...]:
+        """What a heartbeat tells."""
+        table = self.keeper.table
+        return (
+            ("capacity_bytes", table.space.capacity),
+            ("used_bytes", table.bytes_in[RecordState.STORED]),
+            ("reserved_bytes", table.bytes_in[RecordState.RESERVED]),
+            ("quarantined_bytes", table.bytes_in[RecordState.RETIRED]),
+            ("records", len(table)),
+            ("free_records", table.free_records),
+            ("objects", table.records_in[RecordState.STORED]),
+            ("evictions", evictions),
+            ("clients", len(self.keeper.reservations.holders())),
+            ("waiting_reserves", len(self.relief.queue)),
+            *sorted(self._counts.items()),
+        )

@@ -1,0 +1,272 @@
+"""The keeper of a segment: every change of hands of a record, in the tables and in shared memory.
+
+The order of stores is what makes a crash at any point harmless, since a restart believes the segment:
+
+1. *Reserving*: the extent with its holder is written before the client learns of it.
+2. *Adopting* a published record: the holder is cleared after the record was seen published.
+3. *Retiring*: index entry 0, generation odd, **fence**, pins read, state free, generation even, holder
+   cleared.  The extent stays until no pin is left, and until the meta service has heard of what it
+   commanded; only then the bytes are free (S3).
+4. What a living client holds is never taken back (its death is shown by its lock alone).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mmc.cache.records import Owned, RecordState, RecordTable
+from mmc.cache.reservations import Holder, Reservations
+from mmc.identifiers import ObjectVersion
+from mmc.segments import extents, index, pins, records
+from mmc.segments.extents import Extent
+from mmc.segments.layout import AT_CLOSING, AT_TERM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mmc.limits import LocalLimits
+    from mmc.segments.layout import Segment
+
+
+class Published(NamedTuple):
+    """A published record, for a report or a confirmation."""
+
+    record: int
+    generation: int
+    version: ObjectVersion
+
+
+class Keeper:
+    """All records of one segment."""
+
+    def __init__(self, segment: Segment, limits: LocalLimits) -> None:
+        """Take up what the segment says of itself: nothing when it is fresh.
+
+        Raises:
+            ValueError: its extents overlap; it is damaged and must not be used.
+        """
+        self.segment = segment
+        layout = segment.layout
+        self.reservations = Reservations(
+            layout.clients, limits.reserve_ahead_bytes, layout.capacity // limits.reserve_share
+        )
+        self.awaiting: dict[int, None] = {}
+        self._pinned: dict[int, None] = {}
+        self.confirming: list[Published] = []
+        self.clocks = records.access_clocks(segment)
+        found = extents.all_extents(segment)
+        self.table = RecordTable(layout.capacity, layout.records, self._owned(found))
+        self._rebuild(found)
+
+    def _owned(self, found: list[Extent]) -> Iterable[tuple[int, Owned]]:
+        for record, extent in enumerate(found):
+            if not extent.capacity:
+                continue
+            if extent.holder:
+                state = RecordState.RESERVED
+            elif records.is_published(self.segment, record):
+                state = RecordState.STORED
+            else:
+                state = RecordState.RETIRED
+            yield record, Owned(state, extent.offset, extent.capacity)
+
+    def _rebuild(self, found: list[Extent]) -> None:
+        start = self.segment.holders_word
+        for row in range(self.segment.layout.clients):
+            client = self.segment.words[start + row]
+            if client:
+                self.reservations.add(client, row)
+        for record, extent in enumerate(found):
+            if extent.capacity and extent.holder:
+                holder = self.reservations.at(extent.holder - 1)
+                if holder is None:
+                    raise ValueError(f"record {record} is reserved by nobody")
+                self.reservations.hold(holder, record, extent.capacity, extent.grant)
+            elif extent.capacity and not records.is_published(self.segment, record):
+                if records.generation_of(self.segment, record) & 1:
+                    records.end_invalidate(self.segment, record)
+                self._pinned[record] = None
+
+    # Clients
+
+    def attach(self, client: int) -> Holder | None:
+        """A client's row, its own from before or a free one; None when all are taken."""
+        holder = self.reservations.of_client(client)
+        if holder is None:
+            holder = self.reservations.add(client)
+            if holder is not None:
+                self.segment.words[self.segment.holders_word + holder.row] = client
+        return holder
+
+    def detach(self, holder: Holder) -> None:
+        """The client is known dead: what it published stays, all else comes back."""
+        unpublished = [record for record in holder.records if not self.adopt(record)]
+        self.retire(unpublished)
+        pins.clear(self.segment, holder.row)
+        holder.pinned.clear()
+        self.reservations.remove(holder)
+        self.segment.words[self.segment.holders_word + holder.row] = 0
+        self.sweep()
+
+    def reserve(self, holder: Holder, size: int, grant: int) -> int | None:
+        """A record that the client may write, or None when space or records are lacking."""
+        record = self.table.reserve(size)
+        if record is not None:
+            owned = self.table[record]
+            self.reservations.hold(holder, record, owned.capacity, grant)
+            extent = Extent(owned.offset, owned.capacity, holder.row + 1, grant)
+            extents.write_extent(self.segment, record, extent)
+        return record
+
+    def give_back(self, holder: Holder, record: int) -> bool:
+        """The client returns a record, published in vain or never written."""
+        if record not in holder.records:
+            return False
+        self.retire([record])
+        return True
+
+    # The life of a record
+
+    def adopt(self, record: int, *, restamp: bool = False) -> bool:
+        """Take a published record over from its holder; False when it is not published.
+
+        A record of an older term is published in vain, unless the meta service itself asks for it.
+        """
+        owned = self.table[record]
+        if owned.state is not RecordState.RESERVED:
+            return owned.state is RecordState.STORED
+        segment = self.segment
+        size = records.size_of(segment, record)
+        if not records.is_published(segment, record) or size > owned.capacity:
+            return False
+        if records.term_of(segment, record) != segment.term:
+            if not restamp:
+                return False
+            records.restamp(segment, record, segment.term)
+        holder = self._holder_of(record)
+        self.reservations.end(holder, record)
+        self.table.move(record, RecordState.STORED)
+        capacity = self.table.trim(record, size)
+        extents.write_extent(segment, record, Extent(owned.offset, capacity, 0))
+        index.repair(segment, records.hash_of(segment, record), record)
+        self.clocks[record] = records.clock_of(segment, record)
+        self.confirming.append(self.published(record))
+        return True
+
+    def adopt_all(self) -> None:
+        """Take over everything that clients have published and not yet confirmed."""
+        for holder in self.reservations.holders():
+            for record in list(holder.records):
+                self.adopt(record)
+
+    def published(self, record: int) -> Published:
+        """A published record's generation and version."""
+        segment = self.segment
+        return Published(
+            record, records.generation_of(segment, record), records.version_of(segment, record)
+        )
+
+    def stored(self) -> list[int]:
+        """The records that are published and nobody's."""
+        return [r for r in range(len(self.table)) if self.table[r].state is RecordState.STORED]
+
+    def retire(self, doomed: list[int], *, await_acknowledgement: bool = False) -> None:
+        """Invalidate records that are stored, or reserved and not to be written any more."""
+        segment = self.segment
+        for record in doomed:
+            if records.is_published(segment, record):
+                index.erase(segment, records.hash_of(segment, record), record)
+            records.begin_invalidate(segment, record)
+        segment.memory.fence()
+        pinned = self._pinned_now()
+        for record in doomed:
+            records.end_invalidate(segment, record)
+            owned = self.table[record]
+            if owned.state is RecordState.RESERVED:
+                self.reservations.end(self._holder_of(record), record)
+            self.table.move(record, RecordState.RETIRED)
+            extents.write_extent(segment, record, Extent(owned.offset, owned.capacity, 0))
+            if record in pinned:
+                self._pinned[record] = None
+            if await_acknowledgement:
+                self.awaiting[record] = None
+            self._release_if_unused(record)
+
+    def acknowledged(self, record: int) -> None:
+        """The meta service has heard that this record was invalidated."""
+        if self.awaiting.pop(record, self) is None:
+            self._release_if_unused(record)
+
+    def acknowledge_all(self) -> None:
+        """A new epoch: names come from reports, nothing older is awaited."""
+        for record in list(self.awaiting):
+            self.acknowledged(record)
+
+    def sweep(self) -> None:
+        """Release retired records whose last pin has gone."""
+        if self._pinned:
+            pinned = self._pinned_now()
+            for record in [record for record in self._pinned if record not in pinned]:
+                del self._pinned[record]
+                self._release_if_unused(record)
+
+    def _release_if_unused(self, record: int) -> None:
+        if record not in self.awaiting and record not in self._pinned:
+            extents.release_extent(self.segment, record)
+            self.table.move(record, RecordState.FREE)
+
+    def _pinned_now(self) -> set[int]:
+        holders = self.reservations.holders()
+        pinned = pins.pinned_records(self.segment, [holder.row for holder in holders])
+        for holder in holders:
+            pinned.update(holder.pinned)
+        return pinned
+
+    @property
+    def is_waiting_for_pins(self) -> bool:
+        """Whether :meth:`sweep` may have something to do."""
+        return bool(self._pinned)
+
+    def _holder_of(self, record: int) -> Holder:
+        holder = self.reservations.at(extents.read_extent(self.segment, record).holder - 1)
+        assert holder is not None
+        return holder
+
+    # Terms
+
+    def begin_term(self, term: int) -> None:
+        """Restamp everything published; what is published under the old term from now on is in vain."""
+        segment = self.segment
+        segment.words[AT_CLOSING] = term
+        segment.memory.fence()
+        for record in range(len(self.table)):
+            if self.table[record].state in (RecordState.STORED, RecordState.RESERVED):
+                if records.is_published(segment, record):
+                    records.restamp(segment, record, term)
+        segment.words[AT_TERM] = term
+        segment.words[AT_CLOSING] = 0
+        self.adopt_all()
+
+    def wipe(self) -> None:
+        """Invalidate every published record."""
+        self.adopt_all()
+        self.retire(self.stored())
+
+    def check(self) -> None:
+        """Invariants: the tables hold, and the segment says the same as the tables."""
+        self.table.check()
+        self.reservations.check()
+        held = {r: h for h in self.reservations.holders() for r in h.records}
+        for record, extent in enumerate(extents.all_extents(self.segment)):
+            owned = self.table[record]
+            assert (extent.capacity, extent.offset if extent.capacity else 0) == (
+                owned.capacity,
+                owned.offset,
+            ), f"record {record}"
+            assert (owned.state is RecordState.RESERVED) == (record in held)
+            holder = held.get(record)
+            assert extent.capacity == 0 or extent.holder == (holder.row + 1 if holder else 0)
+            if owned.state is RecordState.RETIRED:
+                assert record in self.awaiting or record in self._pinned
+            if owned.state is RecordState.STORED:
+                assert records.is_published(self.segment, record)

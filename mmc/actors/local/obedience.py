@@ -1,0 +1,117 @@
+"""What a rank does when the meta service commands: evict, remove, check, lease.
+
+A command acts only on the record, generation and object version that it names, so that acting late or
+twice is harmless.  Leases and evictions of one record meet here, one after the other: whichever comes
+first wins.  Of two lease commands for one record the one with the higher number wins, whatever the
+order of their arrival.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mmc.cache.records import RecordState
+from mmc.errors import Code
+from mmc.identifiers import ObjectVersion
+from mmc.segments import records
+from mmc.wire.operations import CommandKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mmc.actors.local.keeper import Keeper
+    from mmc.wire.replies import Commands
+
+_LEASE_PERCENT = 101
+
+
+class Order(NamedTuple):
+    """One command, unpacked."""
+
+    id: int
+    kind: int
+    record: int
+    generation: int
+    version: ObjectVersion
+    argument: int
+
+
+class Outcome(NamedTuple):
+    """What is acknowledged of one command."""
+
+    id: int
+    code: Code
+    record: int
+
+
+def orders_of(commands: Commands) -> Iterator[Order]:
+    """The commands of one event."""
+    for number, kind, record, generation, version, argument in zip(
+        commands.ids,
+        commands.kinds,
+        commands.records,
+        commands.generations,
+        commands.versions,
+        commands.arguments,
+        strict=True,
+    ):
+        yield Order(number, kind, record, generation, ObjectVersion(*version), argument)
+
+
+class Obedience:
+    """Carries out commands on a keeper's records."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        """No lease command has been seen yet."""
+        self._keeper = keeper
+        self._last_lease: dict[int, int] = {}
+        self.evictions = 0
+
+    def forget(self) -> None:
+        """Commands are numbered anew."""
+        self._last_lease.clear()
+
+    def carry_out(self, commands: Commands, now_ms: int) -> list[Outcome]:
+        """Do what can be done, and say what became of each command."""
+        outcomes = []
+        doomed: dict[int, None] = {}
+        for order in orders_of(commands):
+            code = self._resolve(order) if order.record not in doomed else Code.NOT_FOUND
+            if code == Code.OK:
+                code = self._act(order, now_ms, doomed)
+            outcomes.append(Outcome(order.id, code, order.record))
+        self._keeper.retire(list(doomed), await_acknowledgement=True)
+        return outcomes
+
+    def _resolve(self, order: Order) -> Code:
+        """0 stored as named; -3101 not yet published by a living writer; -3007 gone."""
+        keeper, segment = self._keeper, self._keeper.segment
+        if not order.record < len(keeper.table):
+            return Code.NOT_FOUND
+        if records.version_of(segment, order.record) != order.version:
+            return Code.NOT_FOUND
+        generation = records.generation_of(segment, order.record)
+        state = keeper.table[order.record].state
+        if generation == order.generation - 1 and state is RecordState.RESERVED:
+            return Code.WRONG_STATE
+        if generation != order.generation or not records.is_published(segment, order.record):
+            return Code.NOT_FOUND
+        return Code.OK if keeper.adopt(order.record, restamp=True) else Code.NOT_FOUND
+
+    def _act(self, order: Order, now_ms: int, doomed: dict[int, None]) -> Code:
+        segment, record = self._keeper.segment, order.record
+        if order.kind in (CommandKind.EVICT, CommandKind.REMOVE):
+            if records.lease_of(segment, record) > now_ms:
+                return Code.LEASED
+            doomed[record] = None
+            self._last_lease.pop(record, None)
+            self.evictions += order.kind == CommandKind.EVICT
+        elif order.kind in (CommandKind.LEASE, CommandKind.UNLEASE):
+            if order.id <= self._last_lease.get(record, 0):
+                return Code.OK
+            self._last_lease[record] = order.id
+            until = now_ms + order.argument * _LEASE_PERCENT // 100 + 1 if order.argument else 0
+            if order.kind == CommandKind.LEASE:
+                until = max(until, records.lease_of(segment, record))
+            records.store_lease(segment, record, until)
+        return Code.OK

@@ -1,0 +1,358 @@
+"""A local service as an actor: it joins the meta service, serves clients, and obeys events.
+
+1. *Joining*: hello, join, the new term, a report of everything published; then it is live.  Whenever the
+   session is lost or the meta service does not know it, it joins again; same-host reads go on.
+2. What it says to the meta service is asked again until answered: confirmations and acknowledgements are
+   repeated if their request fails, so that nothing hangs on one message.
+3. What was invalidated by command is reused only once its acknowledgement was answered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmc.actors.contract import EVENTS, META, Note, Subscribe
+from mmc.actors.link import Link, Ticket
+from mmc.actors.local.desk import Desk
+from mmc.actors.local.keeper import Keeper, Published
+from mmc.actors.local.obedience import Obedience, Outcome
+from mmc.actors.reception import Reception
+from mmc.errors import Code, RemoteProtocolError
+from mmc.segments import records
+from mmc.segments.layout import AT_RANK, AT_SERVE_UNTIL
+from mmc.wire import replies, requests
+from mmc.wire.codec import decode_body, decode_header
+from mmc.wire.operations import CommandKind, PeerKind
+from mmc.wire.topics import GapDetector, evict_topic, lease_topic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mmc.actors.contract import Address, Draw, Effect
+    from mmc.actors.local.desk import Watch
+    from mmc.limits import ClientLimits, LocalLimits, WireLimits
+    from mmc.segments.layout import Segment
+    from mmc.wire.operations import Message
+    from mmc.wire.sequence import Frames
+
+_PATIENCE_S = 10.0
+_REJOIN_S = 0.5
+
+
+class LocalActor:
+    """One rank."""
+
+    def __init__(
+        self,
+        segment: Segment,
+        limits: LocalLimits,
+        wire: WireLimits,
+        asking: ClientLimits,
+        draw: Draw,
+        watch: Watch,
+        wanted: requests.Join,
+    ) -> None:
+        """``wanted`` says what the rank is; ``watch`` knows which clients are alive.
+
+        Raises:
+            ValueError: the segment is damaged.
+        """
+        self._limits = limits
+        self._wanted = wanted
+        self.keeper = Keeper(segment, limits)
+        self.obedience = Obedience(self.keeper)
+        self._link = Link(
+            META, draw(), PeerKind.RANK, asking, draw, self._on_open, Code.META_UNREACHABLE
+        )
+        reception = Reception(wire, requests.REQUESTS_TO_RANK, 1, draw)
+        self.desk = Desk(self.keeper, reception, watch, limits, self._ask)
+        self.rank: int | None = None
+        self.term = 0
+        self.is_live = False
+        self.refusal: Code | None = None
+        self._join_number = 0
+        self._report_missing = 0
+        self._rejoin_at: float | None = None
+        self._heartbeat_at = 0.0
+        self._reap_at = 0.0
+        self._confirmations = 0
+        self._gaps = {False: GapDetector(), True: GapDetector()}
+        self._resyncing = False
+        self._effects: list[Effect] = []
+        self._now = 0.0
+
+    # The interface of an actor
+
+    def start(self, now: float) -> list[Effect]:
+        """Begin to join."""
+        self._now = now
+        self._reap_at = now
+        self._link.greet(now)
+        return self._flush()
+
+    def receive(self, source: Address, frames: Frames, now: float) -> list[Effect]:
+        """Take a reply of the meta service, an event, or a client's request."""
+        self._now = now
+        if source == META:
+            self._link.receive(frames, now)
+        elif source == EVENTS:
+            self._receive_event(frames, now)
+        else:
+            self._effects += self.desk.receive(source, frames, now)
+        return self._flush()
+
+    def expire(self, now: float) -> list[Effect]:
+        """Heartbeat, look for the dead, end what is past its deadline."""
+        self._now = now
+        self._link.expire(now)
+        if self._rejoin_at is not None and self._rejoin_at <= now:
+            self._rejoin_at = None
+            self._join(now)
+        if self.is_live and self._heartbeat_at <= now:
+            self._heartbeat_at = now + self._limits.heartbeat_ms / 1000
+            self._beat(now)
+        if self._reap_at <= now:
+            self._reap_at = now + self._limits.reap_ms / 1000
+            self.desk.reap()
+        self._effects += self.desk.expire(now)
+        return self._flush()
+
+    def next_deadline(self) -> float:
+        """When :meth:`expire` has something to do."""
+        times = (
+            self._link.next_deadline(),
+            self._rejoin_at,
+            self._heartbeat_at if self.is_live else None,
+            self._reap_at,
+            self.desk.next_deadline(),
+        )
+        return min(time for time in times if time is not None)
+
+    def leave(self, now: float) -> list[Effect]:
+        """Tell the meta service that this rank goes for good."""
+        self._now = now
+        self.is_live = False
+        self._ask(requests.Leave(), lambda _: None)
+        return self._flush()
+
+    def _flush(self) -> list[Effect]:
+        self._effects += self.desk.serve(self._now)
+        self._confirm()
+        effects, self._effects = self._effects, []
+        return [*effects, *self._link.take_effects()]
+
+    def _ask(self, message: Message, on_done: Callable[[Ticket], None]) -> None:
+        self._link.request(message, self._now + _PATIENCE_S, self._now, on_done)
+
+    # Joining
+
+    def _on_open(self, welcome: replies.Welcome, now: float) -> None:
+        self.is_live = False
+        self._join(now)
+
+    def _join(self, now: float) -> None:
+        self._join_number += 1
+        number = self._join_number
+        self.is_live = False
+        wanted = self._wanted
+        join = requests.Join(
+            wanted.rank if self.rank is None else self.rank,
+            self.keeper.segment.term,
+            wanted.segment,
+            wanted.boot,
+            wanted.capacity,
+            wanted.records,
+            wanted.path,
+            wanted.control_url,
+        )
+        self._link.request(join, now + _PATIENCE_S, now, lambda t: self._admitted(t, number))
+
+    def _admitted(self, ticket: Ticket, number: int) -> None:
+        if number != self._join_number:
+            return
+        if not isinstance(ticket.reply, replies.Admitted):
+            if ticket.code != Code.UNKNOWN_SEQUENCE:
+                self.refusal = ticket.code
+                self._rejoin_at = self._now + _REJOIN_S
+            return
+        admitted = ticket.reply
+        self.refusal = None
+        self.rank, self.term = admitted.rank, admitted.term
+        self.keeper.segment.words[AT_RANK] = admitted.rank + 1
+        self.desk.relief.high_percent = admitted.high_percent
+        self.desk.relief.low_percent = admitted.low_percent
+        self.desk.begin_epoch(admitted.term >> 32)
+        if admitted.wipe:
+            self.keeper.wipe()
+            self._effects.append(Note("segment wiped", "the rank had been given up"))
+        self.obedience.forget()
+        self.keeper.acknowledge_all()
+        self.keeper.begin_term(admitted.term)
+        self.keeper.confirming.clear()
+        self._serve_until(admitted.serve_ms, ticket.since)
+        topics = (evict_topic(admitted.rank), lease_topic(admitted.rank))
+        self._effects.append(Subscribe(topics))
+        self._report(number)
+
+    def _serve_until(self, serve_ms: int, since: float) -> None:
+        self.keeper.segment.words[AT_SERVE_UNTIL] = int(since * 1000) + serve_ms
+
+    def _report(self, number: int) -> None:
+        """Report everything stored, in parts; the last one is sent when all others were answered."""
+        stored = self.keeper.stored()
+        step = self._limits.report_records
+        parts = [stored[at : at + step] for at in range(0, len(stored), step)]
+        self._report_missing = len(parts)
+        for part in parts:
+            self._ask(
+                self._report_of(part, last=False),
+                lambda t, part=part: self._reported(t, number, part),
+            )
+        if not parts:
+            self._finish_report(number)
+
+    def _report_of(self, part: list[int], *, last: bool) -> requests.Report:
+        segment = self.keeper.segment
+        published = [self.keeper.published(record) for record in part]
+        now_ms = int(self._now * 1000)
+        return requests.Report(
+            tuple(part),
+            tuple(one.generation for one in published),
+            tuple(one.version for one in published),
+            tuple(records.size_of(segment, record) for record in part),
+            tuple(records.key_of(segment, record) for record in part),
+            tuple(max(0, records.lease_of(segment, record) - now_ms) for record in part),
+            last,
+        )
+
+    def _reported(self, ticket: Ticket, number: int, part: list[int]) -> None:
+        if number != self._join_number:
+            return
+        if not isinstance(ticket.reply, replies.Codes):
+            self._fail_to_join(ticket)
+            return
+        self._retire_refused(part, ticket.reply.codes)
+        self._report_missing -= 1
+        if not self._report_missing:
+            self._finish_report(number)
+
+    def _retire_refused(self, part: list[int], codes: tuple[int, ...]) -> None:
+        refused = [r for r, code in zip(part, codes, strict=False) if code == Code.NOT_FOUND]
+        self.keeper.retire(refused)
+
+    def _finish_report(self, number: int) -> None:
+        self._ask(self._report_of([], last=True), lambda ticket: self._go_live(ticket, number))
+
+    def _go_live(self, ticket: Ticket, number: int) -> None:
+        if number != self._join_number:
+            return
+        if not isinstance(ticket.reply, replies.Codes):
+            self._fail_to_join(ticket)
+            return
+        self.is_live = True
+        self._heartbeat_at = self._now
+        self._effects.append(Note("rank live", f"rank {self.rank}"))
+
+    def _fail_to_join(self, ticket: Ticket) -> None:
+        if ticket.code != Code.UNKNOWN_SEQUENCE and self._rejoin_at is None:
+            self.is_live = False
+            self._rejoin_at = self._now + _REJOIN_S
+
+    # What the meta service is told
+
+    def _beat(self, now: float) -> None:
+        heartbeat = requests.Heartbeat(self.desk.counters(self.obedience.evictions))
+        patience = 4 * self._limits.heartbeat_ms / 1000
+        self._link.request(heartbeat, now + patience, now, self._beaten)
+
+    def _beaten(self, ticket: Ticket) -> None:
+        pulse = ticket.reply
+        if isinstance(pulse, replies.Pulse):
+            self._serve_until(pulse.serve_ms, ticket.since)
+            epoch = self._link.epoch
+            behind_evict = self._gaps[False].behind(epoch, pulse.evict_number)
+            behind_lease = self._gaps[True].behind(epoch, pulse.lease_number)
+            if behind_evict or behind_lease:
+                self._resync()
+        elif ticket.code == Code.NO_SUCH_RANK:
+            self._fail_to_join(ticket)
+
+    def _confirm(self) -> None:
+        """Pass on what has been seen published, a message at a time."""
+        if not self.keeper.confirming or not self.rank_is_admitted or self._confirmations:
+            return
+        part = self.keeper.confirming[: self._limits.report_records]
+        del self.keeper.confirming[: len(part)]
+        self._confirmations += 1
+        message = requests.Confirmed(
+            tuple(one.record for one in part),
+            tuple(one.generation for one in part),
+            tuple(one.version for one in part),
+        )
+        self._ask(message, lambda ticket: self._confirmed(ticket, part))
+
+    @property
+    def rank_is_admitted(self) -> bool:
+        """Whether this life of the actor was admitted at least once."""
+        return self.rank is not None
+
+    def _confirmed(self, ticket: Ticket, part: list[Published]) -> None:
+        self._confirmations -= 1
+        if isinstance(ticket.reply, replies.Codes):
+            rows = zip(part, ticket.reply.codes, strict=False)
+            refused = [one for one, code in rows if code == Code.NOT_FOUND]
+            stored = set(self.keeper.stored()) if refused else set()
+            still = [o for o in refused if o.record in stored]
+            self.keeper.retire([o.record for o in still if self.keeper.published(o.record) == o])
+        elif ticket.code != Code.UNKNOWN_SEQUENCE:
+            self.keeper.confirming += part
+
+    # Events
+
+    def _receive_event(self, frames: Frames, now: float) -> None:
+        try:
+            header = decode_header(frames)
+            event = decode_body(header, frames)
+        except RemoteProtocolError as error:
+            self._effects.append(Note("malformed event", error.sentence))
+            return
+        if not isinstance(event, replies.Commands) or header.epoch != self._link.epoch:
+            return
+        if event.rank != self.rank or event.term != self.term:
+            return
+        is_lease = event.kinds[:1] in ((CommandKind.LEASE,), (CommandKind.UNLEASE,))
+        if self._gaps[is_lease].saw(header.epoch, event.number):
+            self._resync()
+        self._obey(event, now)
+
+    def _obey(self, commands: replies.Commands, now: float) -> None:
+        outcomes = self.obedience.carry_out(commands, int(now * 1000))
+        if not outcomes:
+            return
+        message = requests.Acknowledge(
+            tuple(outcome.id for outcome in outcomes),
+            tuple(int(outcome.code) for outcome in outcomes),
+        )
+        self._ask(message, lambda ticket: self._acknowledged(ticket, outcomes))
+
+    def _acknowledged(self, ticket: Ticket, outcomes: list[Outcome]) -> None:
+        if isinstance(ticket.reply, replies.Codes):
+            for outcome in outcomes:
+                if outcome.code in (Code.OK, Code.NOT_FOUND):
+                    self.keeper.acknowledged(outcome.record)
+
+    def _resync(self) -> None:
+        if not self._resyncing:
+            self._resyncing = True
+            self._ask(requests.Resync(), self._resynced)
+
+    def _resynced(self, ticket: Ticket) -> None:
+        self._resyncing = False
+        commands = ticket.reply
+        if isinstance(commands, replies.Commands) and commands.term == self.term:
+            self._obey(commands, self._now)
+
+    def check(self) -> None:
+        """Every invariant of the rank."""
+        self.keeper.check()
+        self.desk.reception.check()

@@ -1,0 +1,307 @@
+"""What the meta service does with names: claim, confirm, evict, remove, lease, rebuild.
+
+1. Nothing here waits: what needs a rank's word is a command in its outbox, and the code of the key is
+   settled when the command is acknowledged, the rank given up, or the deadline passed.
+2. Evicting and removing first *withdraw* a replica (no reader is told of it), then command; the name is
+   free when the last holding rank has acknowledged.  A rank refuses what is under an explicit lease,
+   and the replica is restored.
+3. A claimed name is resolved by its rank alone, since the published record is the truth: by its
+   confirmation, or by its answer to a check, a lease or a removal.
+4. A lease is granted when every holding rank has stored it.  From the command on, and until after the
+   ranks' own count has ended, nothing here evicts or removes the key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmc.cache.claims import Claims
+from mmc.cache.commands import Command, Outboxes
+from mmc.cache.leases import Leases
+from mmc.cache.names import Entry, Names, NameState
+from mmc.errors import Code
+from mmc.wire.operations import CommandKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mmc.actors.meta.batches import Batch
+    from mmc.identifiers import Location, ObjectVersion
+    from mmc.limits import MetaLimits
+
+LEASE_SLACK = 1.01
+"""Ranks keep a lease one per cent longer than asked; holders count on one per cent less."""
+
+Waiter = tuple["Batch", int]
+
+
+class Leasing:
+    """One lease, or end of a lease, on its way through the ranks that hold the key."""
+
+    __slots__ = ("granted", "grants", "missing", "session", "ttl_s", "waiter", "wrong_state")
+
+    def __init__(self, session: int, ttl_s: float, waiter: Waiter, *, grants: bool) -> None:
+        """Nobody has answered yet."""
+        self.session = session
+        self.ttl_s = ttl_s
+        self.waiter = waiter
+        self.grants = grants
+        self.missing = 0
+        self.granted = False
+        self.wrong_state = False
+
+
+class Naming:
+    """Names and everything that hangs on them, in one epoch."""
+
+    def __init__(self, limits: MetaLimits) -> None:
+        """Nothing is known: names come from claims, and from the ranks' reports."""
+        self._limits = limits
+        self.names = Names()
+        self.leases = Leases()
+        self.claims = Claims(limits.claim_check_ms / 1000)
+        self.outboxes = Outboxes(limits.command_repeat_ms / 1000)
+        self._removing: dict[bytes, list[Waiter]] = {}
+        self._leasing: dict[int, Leasing] = {}
+        self._lease_commands: dict[bytes, int] = {}
+        self.evictions = 0
+
+    def is_leased(self, key: bytes) -> bool:
+        """Whether a key may not be evicted or removed, as far as this service knows."""
+        return key in self._lease_commands or self.leases.until(key) > 0
+
+    def claim(
+        self,
+        key: bytes,
+        version: ObjectVersion,
+        size: int,
+        places: tuple[Location, ...],
+        now: float,
+    ) -> Code:
+        """Take a name: 0 granted, -3006 readable already, -3101 pending, -3016 too many names."""
+        entry = self.names.get(key)
+        if entry is None:
+            return self._grant(key, version, size, places, now)
+        if entry.version == version and entry.replicas:
+            return Code.OK
+        if entry.state is NameState.READABLE:
+            return Code.EXISTS
+        if entry.state is NameState.CLAIMED:
+            self._check(entry, now)
+        return Code.WRONG_STATE
+
+    def _grant(
+        self,
+        key: bytes,
+        version: ObjectVersion,
+        size: int,
+        places: tuple[Location, ...],
+        now: float,
+    ) -> Code:
+        if len(self.names) >= self._limits.objects_max:
+            return Code.NO_SPACE
+        if not all(self._supersede(place) for place in places):
+            return Code.INVALID_ARGUMENT
+        self.claims.note(self.names.claim(key, version, size, places), now)
+        return Code.OK
+
+    def _supersede(self, place: Location) -> bool:
+        """A record that may be written again has lost what it held under an older generation."""
+        there = self.names.at(place.rank, place.record)
+        if there is None:
+            return True
+        old = next(
+            p for p in (*there.replicas, *there.leaving) if p[:2] == (place.rank, place.record)
+        )
+        if old.generation >= place.generation:
+            return False
+        self._drop(there, old)
+        return True
+
+    def _check(self, entry: Entry, now: float) -> None:
+        """Ask the ranks what became of a claim, unless they are being asked already."""
+        for place in entry.unconfirmed:
+            if not self.outboxes.of(place.rank).concerns(entry):
+                self.outboxes.add(CommandKind.CHECK, place, entry)
+        self.claims.note(entry, now)
+
+    def check_due_claims(self, now: float) -> None:
+        """Ask about the claims that stayed unconfirmed for too long."""
+        for entry in self.claims.take_due(now):
+            self._check(entry, now)
+
+    def confirm(self, place: Location, version: ObjectVersion) -> Code:
+        """A rank says that a record is published; -3007 when no such replica is listed."""
+        entry = self.names.at(place.rank, place.record)
+        if entry is None or entry.version != version:
+            return Code.NOT_FOUND
+        if place in entry.replicas:
+            self._confirm(entry, place)
+            return Code.OK
+        return Code.OK if place in entry.leaving else Code.NOT_FOUND
+
+    def _confirm(self, entry: Entry, place: Location) -> None:
+        self.names.confirm(entry, place)
+        self.claims.settle(entry)
+
+    def report(
+        self, key: bytes, version: ObjectVersion, size: int, place: Location, leased_until: float
+    ) -> Code:
+        """A rank reports a published record; -3007 when it must invalidate it.
+
+        Between versions of one key the listed one wins; while no rank has confirmed that, and among
+        the reports of a rebuild, the smaller version does.
+        """
+        entry = self.names.get(key)
+        there = self.names.at(place.rank, place.record)
+        if there is not None and there is not entry and not self._supersede(place):
+            return Code.NOT_FOUND
+        if entry is not None:
+            other_place = any(p.rank == place.rank and p != place for p in entry.replicas)
+            if entry.version != version or other_place or entry.state is NameState.LEAVING:
+                return Code.NOT_FOUND
+            if place in entry.leaving:
+                return Code.NOT_FOUND
+        entry = self.names.report(key, version, size, place)
+        self.claims.settle(entry)
+        if leased_until:
+            self.leases.add(key, 0, leased_until)
+        return Code.OK
+
+    def evict(self, victims: Iterable[tuple[Entry, Location]]) -> None:
+        """Withdraw replicas and command their ranks to let go of them."""
+        for entry, place in victims:
+            self.names.withdraw(entry, place)
+            self.outboxes.add(CommandKind.EVICT, place, entry)
+
+    def remove(self, entry: Entry, waiter: Waiter) -> None:
+        """Remove a key from every rank that has it; joins a removal under way."""
+        waiters = self._removing.get(entry.key)
+        if waiters is not None:
+            waiters.append(waiter)
+            return
+        self._removing[entry.key] = [waiter]
+        for place in entry.replicas:
+            if entry.state is NameState.READABLE:
+                self.names.withdraw(entry, place)
+            self.outboxes.add(CommandKind.REMOVE, place, entry)
+
+    def lease(self, entry: Entry, session: int, ttl_ms: int, waiter: Waiter) -> None:
+        """Have every rank that holds the key store a lease of this length."""
+        leasing = Leasing(session, ttl_ms / 1000, waiter, grants=True)
+        self._command_leases(entry, CommandKind.LEASE, ttl_ms, leasing)
+
+    def unlease(self, entry: Entry, session: int, waiter: Waiter, now: float) -> None:
+        """End a session's lease early, down to what other sessions still hold."""
+        if not self.leases.remove(entry.key, session):
+            waiter[0].settle(waiter[1], Code.OK)
+            return
+        left_ms = max(0, int((self.leases.until(entry.key) - now) * 1000))
+        leasing = Leasing(session, 0.0, waiter, grants=False)
+        self._command_leases(entry, CommandKind.UNLEASE, left_ms, leasing)
+
+    def _command_leases(
+        self, entry: Entry, kind: CommandKind, argument: int, leasing: Leasing
+    ) -> None:
+        for place in entry.replicas:
+            command = self.outboxes.add(kind, place, entry, argument, is_lease=True)
+            self._leasing[command.id] = leasing
+            leasing.missing += 1
+        count = self._lease_commands.get(entry.key, 0)
+        self._lease_commands[entry.key] = count + leasing.missing
+
+    def acknowledge(self, rank: int, number: int, code: Code, now: float) -> None:
+        """A rank has carried out a command, or said why not."""
+        command = self.outboxes.of(rank).acknowledge(number)
+        if command is not None:
+            self._settle(command, code, now)
+
+    def _settle(self, command: Command, code: Code, now: float) -> None:
+        entry, place = command.entry, command.place
+        if command.kind in (CommandKind.EVICT, CommandKind.REMOVE):
+            self.evictions += command.kind == CommandKind.EVICT and code == Code.OK
+            self._settle_departure(entry, place, code, now)
+            return
+        if code == Code.OK:
+            if place in entry.unconfirmed:
+                self._confirm(entry, place)
+        elif code == Code.NOT_FOUND:
+            self._drop(entry, place)
+        if command.is_lease:
+            self._settle_lease(command, code, now)
+
+    def _settle_departure(self, entry: Entry, place: Location, code: Code, now: float) -> None:
+        """An eviction or a removal ended: gone, refused because of a lease, or not yet published."""
+        if code in (Code.OK, Code.NOT_FOUND):
+            self._drop(entry, place)
+            return
+        if place in entry.leaving:
+            self.names.restore(entry, place, published=code == Code.LEASED)
+            if entry.unconfirmed:
+                self.claims.note(entry, now)
+        waiters = self._removing.pop(entry.key, ())
+        refusal = Code.LEASED if code == Code.LEASED else Code.NOT_FOUND
+        for batch, index in waiters:
+            batch.settle(index, refusal)
+
+    def _settle_lease(self, command: Command, code: Code, now: float) -> None:
+        leasing = self._leasing.pop(command.id)
+        key = command.entry.key
+        self._lease_commands[key] -= 1
+        if not self._lease_commands[key]:
+            del self._lease_commands[key]
+        leasing.missing -= 1
+        leasing.granted |= code == Code.OK
+        leasing.wrong_state |= code == Code.WRONG_STATE
+        if leasing.granted and leasing.grants:
+            self.leases.add(key, leasing.session, now + leasing.ttl_s * LEASE_SLACK)
+        if leasing.missing:
+            return
+        batch, index = leasing.waiter
+        if leasing.wrong_state:
+            batch.settle(index, Code.WRONG_STATE)
+        else:
+            granted = leasing.granted or not leasing.grants
+            batch.settle(index, Code.OK if granted else Code.NOT_FOUND)
+
+    def _drop(self, entry: Entry, place: Location) -> None:
+        """A replica is gone for good."""
+        self.names.drop(entry, place)
+        self.claims.settle(entry)
+        if self.names.get(entry.key) is entry:
+            return
+        self.leases.forget(entry.key)
+        for batch, index in self._removing.pop(entry.key, ()):
+            batch.settle(index, Code.OK)
+
+    def finish_report(self, rank: int, reported: set[tuple[int, int]]) -> None:
+        """What a rank holds is what it reported, and what is claimed, leaving, or still to be said."""
+        for record, entry in list(self.names.on_rank(rank).items()):
+            for place in entry.replicas:
+                if place[:2] != (rank, record) or place in entry.unconfirmed:
+                    continue
+                if (record, place.generation) not in reported:
+                    self._drop(entry, place)
+
+    def lose_rank(self, rank: int, now: float) -> None:
+        """The rank is no member any more: what it held is gone."""
+        for command in self.outboxes.drop_rank(rank):
+            self._settle(command, Code.NOT_FOUND, now)
+        for record, entry in list(self.names.on_rank(rank).items()):
+            for place in (*entry.replicas, *entry.leaving):
+                if place[:2] == (rank, record):
+                    self._drop(entry, place)
+
+    def check(self) -> None:
+        """Invariants of the tables, and that every wait has a command that will end it."""
+        self.names.check()
+        for entry in self.names:
+            if entry.unconfirmed or entry.state is NameState.CLAIMED:
+                assert entry.key in self.claims, entry.key
+            for place in entry.leaving:
+                assert self.outboxes.of(place.rank).concerns(entry), entry.key
+        for key in self._removing:
+            removed = self.names.get(key)
+            assert removed is not None, key
+            places = (*removed.replicas, *removed.leaving)
+            assert any(self.outboxes.of(p.rank).concerns(removed) for p in places), key

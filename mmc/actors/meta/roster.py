@@ -1,0 +1,161 @@
+"""Ranks coming, reporting, living and going, as the meta service sees them.
+
+1. An admission, a departure or a giving up is persisted before anyone is told of it.
+2. A rank that joins reports what it has published; what was listed for it and is not in the report is
+   gone.  One that had been given up is told to wipe instead, so that nothing removed returns.
+3. A rank that knows an epoch as high as this service's, without having been admitted in it, was a
+   member of a cluster that this service knows nothing of: the epoch moves beyond it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgpack
+
+from mmc.actors.contract import Note, Persist
+from mmc.cache.membership import MembershipTable, Peer
+from mmc.errors import Code, error_for
+from mmc.identifiers import Location, Member, ObjectVersion
+from mmc.wire.replies import Admitted, Codes, Pulse
+
+if TYPE_CHECKING:
+    from mmc.actors.contract import Effect
+    from mmc.actors.meta.naming import Naming
+    from mmc.actors.reception import Request
+    from mmc.limits import MetaLimits
+    from mmc.wire.operations import Message
+    from mmc.wire.requests import Heartbeat, Join, Report
+
+_EPOCH_SHIFT = 32
+_LATE_S = 0.5
+
+
+class Roster:
+    """The members of the cluster and their sessions."""
+
+    def __init__(self, limits: MetaLimits, written: bytes, now: float) -> None:
+        """``written`` is what was last persisted, or empty."""
+        self._limits = limits
+        self.table = MembershipTable(limits.ranks_max)
+        self._reports: dict[int, set[tuple[int, int]]] = {}
+        self._admitted: set[int] = set()
+        self._judged = now
+        self.epoch = 1
+        if written:
+            epoch, rows = msgpack.unpackb(written, use_list=False)
+            self.epoch = epoch + 1
+            self.table.restore(rows, now)
+
+    def persisted(self) -> Persist:
+        """The membership and the epoch, to be written down."""
+        data = msgpack.packb((self.epoch, self.table.written()))
+        assert isinstance(data, bytes)
+        return Persist(data)
+
+    def outdated_by(self, join: Join) -> bool:
+        """Whether a joining rank comes from an epoch that this service must move beyond."""
+        return join.term >> _EPOCH_SHIFT >= self.epoch and join.segment not in self._admitted
+
+    def begin_epoch(self, epoch: int, now: float) -> None:
+        """Everyone must join and report again."""
+        self.epoch = epoch
+        self._admitted.clear()
+        self._reports.clear()
+        self.table.forget_reports(now)
+
+    def join(
+        self, request: Request, join: Join, naming: Naming, now: float
+    ) -> tuple[Message, list[Effect]]:
+        """Admit a rank.
+
+        Raises:
+            CacheError: -3006 its rank is taken; -3013 there are too many.
+        """
+        assert request.session is not None
+        wanted = Member(
+            join.rank, 0, 0, join.segment, join.boot, join.capacity, join.path, join.control_url
+        )
+        before = {peer.member.rank: peer.member.segment for peer in self.table.peers()}
+        member, wipe = self.table.admit(wanted, self.epoch, request.session.number, now)
+        if before.get(member.rank, member.segment) != member.segment:
+            naming.lose_rank(member.rank, now)
+        self._admitted.add(member.segment)
+        self._reports[member.rank] = set()
+        limits = self._limits
+        reply = Admitted(
+            member.rank,
+            member.term,
+            wipe,
+            limits.serve_ms,
+            limits.evict_threshold_high_percent,
+            limits.evict_threshold_low_percent,
+        )
+        note = Note("rank admitted", f"rank {member.rank} at {join.path}, wipe {wipe}")
+        return reply, [self.persisted(), note]
+
+    def peer_of(self, request: Request) -> Peer:
+        """The rank that a request comes from.
+
+        Raises:
+            CacheError: -3018, this session is not, or not any more, a member's.
+        """
+        assert request.session is not None
+        number = request.session.number
+        for peer in self.table.peers():
+            if peer.session == number:
+                return peer
+        raise error_for(Code.NO_SUCH_RANK, "this session has not joined")
+
+    def report(self, peer: Peer, report: Report, naming: Naming, now: float) -> Message:
+        """Take up a part of a rank's report."""
+        rank = peer.member.rank
+        reported = self._reports.setdefault(rank, set())
+        codes = []
+        for record, generation, version, size, key, leased_ms in zip(
+            report.records,
+            report.generations,
+            report.versions,
+            report.sizes,
+            report.keys,
+            report.leased_ms,
+            strict=True,
+        ):
+            place = Location(rank, record, generation)
+            leased_until = now + leased_ms / 1000 if leased_ms else 0.0
+            code = naming.report(key, ObjectVersion(*version), size, place, leased_until)
+            if code == Code.OK:
+                reported.add((record, generation))
+            codes.append(int(code))
+        if report.last:
+            naming.finish_report(rank, self._reports.pop(rank, set()))
+            self.table.finish_report(rank)
+        return Codes(tuple(codes))
+
+    def heartbeat(self, peer: Peer, heartbeat: Heartbeat, naming: Naming) -> Message:
+        """Let a rank serve on, and tell it how many events it should have seen."""
+        peer.counters = heartbeat.counters
+        numbers = naming.outboxes.of(peer.member.rank).numbers
+        return Pulse(self._limits.serve_ms, numbers[False], numbers[True])
+
+    def leave(self, rank: int, naming: Naming, now: float, why: str) -> list[Effect]:
+        """The rank is no member any more."""
+        self.table.give_up(rank)
+        self._reports.pop(rank, None)
+        naming.lose_rank(rank, now)
+        return [self.persisted(), Note("rank gone", f"rank {rank} {why}")]
+
+    def judge(self, naming: Naming, now: float) -> list[Effect]:
+        """Suspect and give up the silent, unless it was this service that slept."""
+        effects: list[Effect] = []
+        if now - self._judged > _LATE_S + self._limits.suspect_ms / 4000:
+            self.table.restart_countdowns(now)
+        self._judged = now
+        give_up_s = (self._limits.serve_ms + self._limits.grace_ms) / 1000
+        for rank in self.table.judge(now, self._limits.suspect_ms / 1000, give_up_s):
+            effects += self.leave(rank, naming, now, "was silent for too long")
+        return effects
+
+    def next_deadline(self) -> float:
+        """When the next judgement is due."""
+        return self._judged + self._limits.suspect_ms / 4000

@@ -1,0 +1,412 @@
+"""The meta service as an actor: one request in, its effects out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmc.actors.contract import Note, Publish
+from mmc.actors.meta.batches import Batch, Batches
+from mmc.actors.meta.naming import Naming
+from mmc.actors.meta.roster import Roster
+from mmc.actors.reception import Reception
+from mmc.cache.eviction import choose_victims, warm
+from mmc.cache.membership import MemberState
+from mmc.cache.names import NameState
+from mmc.errors import CacheError, Code
+from mmc.identifiers import Location, ObjectVersion
+from mmc.wire import replies, requests
+from mmc.wire.codec import Header, encode
+from mmc.wire.operations import WIRE_VERSION, Message, PeerKind
+from mmc.wire.topics import MEMBER, evict_topic, lease_topic
+
+if TYPE_CHECKING:
+    from mmc.actors.contract import Address, Draw, Effect
+    from mmc.actors.reception import Request
+    from mmc.cache.commands import Command
+    from mmc.cache.membership import Peer
+    from mmc.cache.names import Entry
+    from mmc.limits import MetaLimits, WireLimits
+    from mmc.wire.sequence import Frames
+
+_NO_VERSION = (0, 0, 0, 0)
+_UINT32 = 4
+
+
+class MetaActor:
+    """One active meta service."""
+
+    def __init__(  # the service's surroundings
+        self,
+        limits: MetaLimits,
+        wire: WireLimits,
+        draw: Draw,
+        now: float,
+        *,
+        events_url: str = "",
+        written: bytes = b"",
+    ) -> None:
+        """``written`` is what an earlier one persisted; ``events_url`` is told to whoever says hello."""
+        self._limits = limits
+        self._events_url = events_url
+        self.roster = Roster(limits, written, now)
+        self.naming = Naming(limits)
+        self.reception = Reception(wire, requests.REQUESTS_TO_META, self.roster.epoch, draw)
+        self._batches = Batches()
+        self._complete: list[Batch] = []
+        self._member_number = 0
+        self._told_view = 0
+        self._tick_at = now
+        self._started = now
+
+    @property
+    def epoch(self) -> int:
+        """The term of this service."""
+        return self.roster.epoch
+
+    def start(self) -> list[Effect]:
+        """What is to be done before anything is received."""
+        return [self.roster.persisted()]
+
+    def receive(self, source: Address, frames: Frames, now: float) -> list[Effect]:
+        """Take one request."""
+        request, effects = self.reception.receive(source, frames, now)
+        if request is None:
+            return effects
+        try:
+            effects = self._execute(request, now)
+        except CacheError as error:
+            effects = self.reception.fail(request, error.code, error.sentence)
+        return [*effects, *self._flush(now)]
+
+    def _execute(self, request: Request, now: float) -> list[Effect]:
+        match request.message:
+            case requests.Hello() as hello:
+                return self._welcome(request, hello, now)
+            case requests.Lookup(keys):
+                return self.reception.reply(request, self._lookup(keys, now))
+            case requests.Claim() as claim:
+                return self.reception.reply(request, self._claim(request, claim, now))
+            case requests.Remove(keys):
+                return self._remove(request, keys, now)
+            case requests.Lease(keys, ttl_ms):
+                return self._lease(request, keys, ttl_ms)
+            case requests.Unlease(keys):
+                return self._unlease(request, keys, now)
+            case requests.MembersQuery():
+                return self.reception.reply(request, self._membership())
+            case requests.StatusQuery():
+                return self.reception.reply(request, self._status(now))
+            case requests.KeepAlive():
+                return self.reception.reply(request, replies.Codes(()))
+            case requests.Goodbye():
+                effects = self.reception.reply(request, replies.Codes(()))
+                if request.session is not None:
+                    self.reception.close(request.session)
+                return effects
+            case requests.Join() as join:
+                return self._join(request, join, now)
+            case _:
+                return self._execute_for_rank(request, now)
+
+    def _execute_for_rank(self, request: Request, now: float) -> list[Effect]:
+        peer = self.roster.peer_of(request)
+        rank = peer.member.rank
+        self.roster.table.heard(rank, now)
+        reply: Message = replies.Codes(())
+        effects: list[Effect] = []
+        match request.message:
+            case requests.Report() as report:
+                reply = self.roster.report(peer, report, self.naming, now)
+            case requests.Heartbeat() as heartbeat:
+                reply = self.roster.heartbeat(peer, heartbeat, self.naming)
+            case requests.Confirmed() as confirmed:
+                reply = self._confirmed(rank, confirmed)
+            case requests.Acknowledge(ids, codes):
+                for number, code in zip(ids, codes, strict=True):
+                    self.naming.acknowledge(rank, number, _known(code), now)
+            case requests.Pressure() as pressure:
+                reply = self._relieve(rank, pressure)
+            case requests.Resync():
+                outstanding = list(self.naming.outboxes.of(rank).outstanding.values())
+                reply = _commands(peer, 0, outstanding[: self._limits.commands_per_event])
+            case requests.Leave():
+                effects = self.roster.leave(rank, self.naming, now, "left")
+            case _:
+                raise AssertionError(f"no case for {type(request.message).__name__}")
+        return [*effects, *self.reception.reply(request, reply)]
+
+    def _welcome(self, request: Request, hello: requests.Hello, now: float) -> list[Effect]:
+        session = self.reception.open(hello, now)
+        welcome = replies.Welcome(
+            session.number,
+            min(WIRE_VERSION, hello.newest_version),
+            self.reception.window_requests,
+            0,
+            self._events_url,
+            self.roster.table.view,
+            self.roster.table.members() if hello.kind == PeerKind.CLIENT else (),
+        )
+        return self.reception.reply(request, welcome)
+
+    def _membership(self) -> replies.Membership:
+        return replies.Membership(self.roster.table.view, self.roster.table.members())
+
+    def _lookup(self, keys: tuple[bytes, ...], now: float) -> replies.Found:
+        self.naming.leases.expire(now)
+        missing = Code.NOT_FOUND if self.roster.table.all_reported() else Code.UNREACHABLE
+        rows = [self._found(self.naming.names.get(key), missing) for key in keys]
+        columns = zip(*rows, strict=True) if rows else ((),) * 5
+        codes, versions, sizes, leased, places = columns
+        return replies.Found(codes, versions, sizes, leased, places, self.roster.table.view)
+
+    def _found(self, entry: Entry | None, missing: Code) -> tuple[object, ...]:
+        if entry is None:
+            return int(missing), _NO_VERSION, 0, 0, ()
+        version, size = tuple(entry.version), entry.size
+        if entry.state is NameState.LEAVING:
+            return int(Code.NOT_FOUND), version, size, 0, ()
+        leased = int(self.naming.is_leased(entry.key))
+        code = Code.OK if entry.state is NameState.READABLE else Code.WRONG_STATE
+        return int(code), version, size, leased, tuple(map(tuple, entry.replicas))
+
+    def _claim(self, request: Request, claim: requests.Claim, now: float) -> replies.Claimed:
+        assert request.session is not None
+        client = request.session.client
+        terms = {
+            rank: self._term_of(rank)
+            for rank in {place[0]: None for places in claim.places for place in places}
+        }
+        codes: dict[bytes, Code] = {}
+        for position, key, size, places in zip(
+            claim.positions, claim.keys, claim.sizes, claim.places, strict=True
+        ):
+            if key in codes:
+                continue
+            ranks = {place[0] for place in places}
+            if len(ranks) != len(places) or not places:
+                codes[key] = Code.INVALID_ARGUMENT
+            elif any(terms[rank] is None for rank in ranks):
+                codes[key] = Code.NO_SUCH_RANK
+            else:
+                version = ObjectVersion(claim.birth, client, claim.counter, position)
+                where = tuple(Location(*place) for place in places)
+                codes[key] = self.naming.claim(key, version, size, where, now)
+        return replies.Claimed(
+            tuple(int(codes[key]) for key in claim.keys),
+            tuple((rank, term) for rank, term in terms.items() if term is not None),
+            self.roster.table.view,
+        )
+
+    def _term_of(self, rank: int) -> int | None:
+        peer = self.roster.table.peer(rank)
+        return None if peer is None else peer.member.term
+
+    def _remove(self, request: Request, keys: tuple[bytes, ...], now: float) -> list[Effect]:
+        self.naming.leases.expire(now)
+        batch = Batch(request, len(keys), self._complete)
+        for index, key in enumerate(keys):
+            entry = self.naming.names.get(key)
+            if entry is None:
+                known = self.roster.table.all_reported()
+                batch.settle(index, Code.NOT_FOUND if known else Code.NO_SUCH_RANK)
+            elif self.naming.is_leased(key):
+                batch.settle(index, Code.LEASED)
+            elif not all(self._is_sound(p.rank) for p in (*entry.replicas, *entry.leaving)):
+                batch.settle(index, Code.NO_SUCH_RANK)
+            else:
+                self.naming.remove(entry, (batch, index))
+        self._batches.open(batch)
+        return []
+
+    def _is_sound(self, rank: int) -> bool:
+        peer = self.roster.table.peer(rank)
+        return peer is not None and peer.reported and peer.member.state != MemberState.SUSPECT
+
+    def _lease(self, request: Request, keys: tuple[bytes, ...], ttl_ms: int) -> list[Effect]:
+        assert request.session is not None
+        ttl_ms = ttl_ms or self._limits.lease_ttl_ms
+        if ttl_ms > self._limits.lease_max_ms:
+            return self.reception.fail(
+                request,
+                Code.INVALID_ARGUMENT,
+                f"a lease lasts at most lease_max_ms = {self._limits.lease_max_ms}",
+            )
+        batch = Batch(request, len(keys), self._complete)
+        for index, key in enumerate(keys):
+            entry = self._leasable(key, batch, index)
+            if entry is not None:
+                self.naming.lease(entry, request.session.number, ttl_ms, (batch, index))
+        self._batches.open(batch)
+        return []
+
+    def _unlease(self, request: Request, keys: tuple[bytes, ...], now: float) -> list[Effect]:
+        assert request.session is not None
+        batch = Batch(request, len(keys), self._complete)
+        for index, key in enumerate(keys):
+            entry = self._leasable(key, batch, index)
+            if entry is not None:
+                self.naming.unlease(entry, request.session.number, (batch, index), now)
+        self._batches.open(batch)
+        return []
+
+    def _leasable(self, key: bytes, batch: Batch, index: int) -> Entry | None:
+        entry = self.naming.names.get(key)
+        if entry is None:
+            known = self.roster.table.all_reported()
+            batch.settle(index, Code.NOT_FOUND if known else Code.UNREACHABLE)
+        elif entry.state is NameState.LEAVING:
+            batch.settle(index, Code.WRONG_STATE)
+        else:
+            return entry
+        return None
+
+    def _confirmed(self, rank: int, confirmed: requests.Confirmed) -> replies.Codes:
+        rows = zip(confirmed.records, confirmed.generations, confirmed.versions, strict=True)
+        return replies.Codes(
+            tuple(
+                int(
+                    self.naming.confirm(Location(rank, record, generation), ObjectVersion(*version))
+                )
+                for record, generation, version in rows
+            )
+        )
+
+    def _relieve(self, rank: int, pressure: requests.Pressure) -> replies.Codes:
+        """Evict what a rank needs; -3016 when nothing evictable is left."""
+        touched = _numbers(pressure.touched)
+        clocks = _numbers(pressure.clocks)
+        if len(touched) != len(clocks):
+            raise CacheError("touched and clocks differ in length", Code.INVALID_ARGUMENT)
+        replicas = self.naming.names.on_rank(rank)
+        warm(replicas, zip(clocks, touched, strict=True))
+        victims, evictable = choose_victims(
+            rank, replicas, pressure.bytes_wanted, pressure.records_wanted, self.naming.is_leased
+        )
+        self.naming.evict(victims)
+        return replies.Codes((int(Code.OK if evictable else Code.NO_SPACE),))
+
+    def _join(self, request: Request, join: requests.Join, now: float) -> list[Effect]:
+        assert request.session is not None
+        if self.roster.outdated_by(join):
+            return self._begin_epoch(request, (join.term >> 32) + 1, now)
+        reply, effects = self.roster.join(request, join, self.naming, now)
+        return [*effects, *self.reception.reply(request, reply)]
+
+    def _begin_epoch(self, request: Request, epoch: int, now: float) -> list[Effect]:
+        """This service is younger than a rank's last one: everybody starts again, this rank too."""
+        effects = self.reception.fail(request, Code.UNKNOWN_SEQUENCE, "a new epoch begins")
+        self.roster.begin_epoch(epoch, now)
+        self.reception.restart(epoch)
+        self.naming = Naming(self._limits)
+        note = Note("new epoch", f"a rank knew epoch {epoch - 1}: this is {epoch}")
+        return [self.roster.persisted(), *effects, note]
+
+    def _status(self, now: float) -> replies.StatusReport:
+        counters = {
+            "epoch": self.epoch,
+            "uptime_ms": int((now - self._started) * 1000),
+            "view": self.roster.table.view,
+            "sessions": len(self.reception),
+            "objects": len(self.naming.names),
+            "unconfirmed": len(self.naming.claims),
+            "leased": len(self.naming.leases),
+            "evictions": self.naming.evictions,
+            **self.reception.counters,
+        }
+        ranks = tuple((p.member.rank, p.counters) for p in self.roster.table.peers())
+        return replies.StatusReport(tuple(counters.items()), ranks)
+
+    def expire(self, now: float) -> list[Effect]:
+        """Judge silence, ask about old claims, end what is past its deadline, repeat commands."""
+        effects: list[Effect] = []
+        if self.roster.next_deadline() <= now:
+            effects += self.roster.judge(self.naming, now)
+        self.naming.check_due_claims(now)
+        self.naming.leases.expire(now)
+        self._batches.expire(now)
+        self.reception.expire(now)
+        return [*effects, *self._flush(now)]
+
+    def next_deadline(self) -> float:
+        """When :meth:`expire` has something to do."""
+        times = (
+            self.roster.next_deadline(),
+            self.naming.claims.next_due(),
+            self.naming.outboxes.next_due(),
+            self._batches.next_deadline(),
+            self._tick_at,
+        )
+        return min(time for time in times if time is not None)
+
+    def _flush(self, now: float) -> list[Effect]:
+        """Answer what is complete, publish commands that are due and what changed in the membership."""
+        effects: list[Effect] = []
+        for batch in self._complete:
+            codes = tuple(int(code or Code.OK) for code in batch.codes)
+            effects += self.reception.reply(batch.request, replies.Codes(codes))
+        self._complete.clear()
+        for rank in self.naming.outboxes.ranks():
+            effects += self._publish_commands(rank, now)
+        view = self.roster.table.view
+        if view != self._told_view or self._tick_at <= now:
+            self._told_view = view
+            self._tick_at = now + self._limits.member_tick_ms / 1000
+            self._member_number += 1
+            change = replies.MemberChange(self._member_number, view)
+            effects.append(Publish(MEMBER, encode(self._event_header(), change)))
+        return effects
+
+    def _publish_commands(self, rank: int, now: float) -> list[Effect]:
+        peer = self.roster.table.peer(rank)
+        outbox = self.naming.outboxes.of(rank)
+        effects: list[Effect] = []
+        due = outbox.take_due(now)
+        if peer is None or not peer.reported:
+            return effects
+        for is_lease, topic in ((False, evict_topic(rank)), (True, lease_topic(rank))):
+            commands = [c for c in due if c.is_lease == is_lease and c.id in outbox.outstanding]
+            for start in range(0, len(commands), self._limits.commands_per_event):
+                part = commands[start : start + self._limits.commands_per_event]
+                number = outbox.next_number(is_lease=is_lease)
+                frames = encode(self._event_header(), _commands(peer, number, part))
+                effects.append(Publish(topic, frames))
+        return effects
+
+    def _event_header(self) -> Header:
+        return Header(0, epoch=self.epoch)
+
+    def check(self) -> None:
+        """Every invariant of the tables."""
+        self.naming.check()
+        self.roster.table.check()
+        self.reception.check()
+
+
+def _commands(peer: Peer, number: int, commands: list[Command]) -> replies.Commands:
+    return replies.Commands(
+        peer.member.rank,
+        peer.member.term,
+        number,
+        tuple(command.id for command in commands),
+        tuple(int(command.kind) for command in commands),
+        tuple(command.place.record for command in commands),
+        tuple(command.place.generation for command in commands),
+        tuple(command.entry.version for command in commands),
+        tuple(command.argument for command in commands),
+    )
+
+
+def _numbers(raw: bytes) -> list[int]:
+    if len(raw) % _UINT32:
+        raise CacheError("not an array of uint32", Code.INVALID_ARGUMENT)
+    numbers: list[int] = np.frombuffer(raw, "<u4").tolist()
+    return numbers
+
+
+def _known(code: int) -> Code:
+    try:
+        return Code(code)
+    except ValueError:
+        return Code.INTERNAL

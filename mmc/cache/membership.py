@@ -1,0 +1,191 @@
+"""Membership: which ranks there are, which term each is in, and which have gone silent.
+
+A rank is *joining* (admitted, its report not complete), *live* or *suspect* (silent for ``suspect_s``).
+One that is silent beyond the time that it may serve, plus a grace, is *given up*: it is no member any
+more, and its segment is remembered so that it must wipe should it return.  Admissions, departures and
+givings up are written down before they take effect; silence is not.  All countdowns restart in full
+when a meta service starts or finds that its own loop was late: one that stalled gives nobody up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from mmc.errors import Code, error_for
+from mmc.identifiers import ANY_RANK, Member, Term
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_REMEMBERED = 4096
+
+
+class MemberState(IntEnum):
+    """What a rank is to the meta service."""
+
+    JOINING = 0
+    LIVE = 1
+    SUSPECT = 2
+
+
+@dataclass(slots=True)
+class Peer:
+    """What the meta service remembers of a rank beyond what clients are told."""
+
+    member: Member
+    heard: float
+    session: int
+    reported: bool
+    counters: tuple[tuple[str, int], ...] = ()
+
+
+class MembershipTable:
+    """All ranks of a cluster."""
+
+    def __init__(self, ranks_max: int) -> None:
+        """Nobody yet."""
+        self._ranks_max = ranks_max
+        self._peers: dict[int, Peer] = {}
+        self._given_up: dict[int, int] = {}
+        self._admissions = 0
+        self.view = 1
+
+    def __len__(self) -> int:
+        """How many members there are."""
+        return len(self._peers)
+
+    def peer(self, rank: int) -> Peer | None:
+        """The rank, if it is a member."""
+        return self._peers.get(rank)
+
+    def peers(self) -> list[Peer]:
+        """Every member, in rank order."""
+        return [self._peers[rank] for rank in sorted(self._peers)]
+
+    def members(self) -> tuple[Member, ...]:
+        """What clients are told."""
+        return tuple(peer.member for peer in self.peers())
+
+    def all_reported(self) -> bool:
+        """Whether every member has reported in this epoch."""
+        return all(peer.reported for peer in self._peers.values())
+
+    def admit(self, wanted: Member, epoch: int, session: int, now: float) -> tuple[Member, bool]:
+        """Admit a rank, new or returning.
+
+        Args:
+            wanted: what the rank says of itself; ``rank`` may be ``ANY_RANK``.
+            epoch: the meta service's.
+            session: the session it joined by.
+            now: seconds.
+
+        Returns:
+            The member, and whether it must wipe its segment because it had been given up.
+
+        Raises:
+            CacheError: -3006, the rank is another living segment's; -3013, too many ranks.
+        """
+        rank = self._number_for(wanted)
+        old = self._peers.get(rank)
+        if old is not None and old.member.segment != wanted.segment:
+            self._remember(old.member.segment, rank)
+        wipe = self._given_up.pop(wanted.segment, None) is not None
+        self._admissions += 1
+        term = Term(epoch, self._admissions).packed()
+        member = wanted._replace(rank=rank, term=term, state=MemberState.JOINING)
+        self._peers[rank] = Peer(member, now, session, reported=False)
+        self.view += 1
+        return member, wipe
+
+    def _number_for(self, wanted: Member) -> int:
+        for rank, peer in self._peers.items():
+            if peer.member.segment == wanted.segment:
+                return rank
+        if wanted.rank != ANY_RANK:
+            if wanted.rank >= self._ranks_max:
+                raise error_for(Code.TOO_LARGE, f"rank {wanted.rank} of at most {self._ranks_max}")
+            taken = self._peers.get(wanted.rank)
+            if taken is not None and taken.member.state != MemberState.SUSPECT:
+                raise error_for(Code.EXISTS, f"rank {wanted.rank} is taken by a living service")
+            return wanted.rank
+        for rank in range(self._ranks_max):
+            if rank not in self._peers:
+                return rank
+        raise error_for(Code.TOO_LARGE, f"more than {self._ranks_max} ranks")
+
+    def finish_report(self, rank: int) -> None:
+        """The rank has reported everything: it is live."""
+        peer = self._peers[rank]
+        peer.reported = True
+        self._set_state(peer, MemberState.LIVE)
+
+    def heard(self, rank: int, now: float) -> None:
+        """The rank gave a sign of life."""
+        peer = self._peers[rank]
+        peer.heard = now
+        if peer.member.state == MemberState.SUSPECT:
+            self._set_state(peer, MemberState.LIVE if peer.reported else MemberState.JOINING)
+
+    def give_up(self, rank: int) -> None:
+        """The rank left, or was silent for too long."""
+        peer = self._peers.pop(rank)
+        self._remember(peer.member.segment, rank)
+        self.view += 1
+
+    def _remember(self, segment: int, rank: int) -> None:
+        self._given_up[segment] = rank
+        if len(self._given_up) > _REMEMBERED:
+            del self._given_up[next(iter(self._given_up))]
+
+    def judge(self, now: float, suspect_s: float, give_up_s: float) -> list[int]:
+        """Suspect the silent; returns those to be given up."""
+        lost = []
+        for peer in self.peers():
+            silent = now - peer.heard
+            if silent >= give_up_s:
+                lost.append(peer.member.rank)
+            elif silent >= suspect_s:
+                self._set_state(peer, MemberState.SUSPECT)
+        return lost
+
+    def restart_countdowns(self, now: float) -> None:
+        """Nobody was silent before now."""
+        for peer in self._peers.values():
+            peer.heard = now
+
+    def _set_state(self, peer: Peer, state: MemberState) -> None:
+        if peer.member.state != state:
+            peer.member = peer.member._replace(state=int(state))
+            self.view += 1
+
+    def written(self) -> tuple[tuple[int, int, int], ...]:
+        """What is to be written down: rows of (rank, segment, 1 when given up)."""
+        present = [(peer.member.rank, peer.member.segment, 0) for peer in self.peers()]
+        return (*present, *((rank, segment, 1) for segment, rank in self._given_up.items()))
+
+    def restore(self, rows: Iterable[tuple[int, int, int]], now: float) -> None:
+        """Take up what was written: the members are suspect until they report."""
+        for rank, segment, given_up in rows:
+            if given_up:
+                self._given_up[segment] = rank
+                continue
+            member = Member(rank, 0, MemberState.SUSPECT, segment, 0, 0, "", "")
+            self._peers[rank] = Peer(member, now, 0, reported=False)
+
+    def forget_reports(self, now: float) -> None:
+        """A new epoch: everyone must join and report again."""
+        for peer in self._peers.values():
+            peer.reported = False
+            peer.session = 0
+            self._set_state(peer, MemberState.SUSPECT)
+        self.restart_countdowns(now)
+
+    def check(self) -> None:
+        """Invariants: one rank a segment, no segment both present and given up, terms differ."""
+        segments = [peer.member.segment for peer in self.peers()]
+        assert len(segments) == len(set(segments))
+        assert not set(segments) & set(self._given_up)
+        terms = [peer.member.term for peer in self.peers() if peer.member.term]
+        assert len(terms) == len(set(terms))

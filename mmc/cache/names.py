@@ -1,0 +1,201 @@
+"""Names: which keys exist, and in which replicas.
+
+An entry moves through states by the table :data:`TRANSITIONS` and by nothing else:
+
+- *claimed*: the name is taken by one object version; its bytes may be published but no rank has said
+  so yet.  Whoever looks it up is told where, and the record itself decides.
+- *readable*: a rank has confirmed it.
+- *leaving*: every replica is being evicted or removed; puts find the key pending.
+- *absent*: no entry.
+
+A replica is known by (rank, record): at most one entry has it, and the order of a rank's replicas,
+coldest first, is the order of eviction.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mmc.identifiers import Location, ObjectVersion
+
+
+class NameState(Enum):
+    """The state of a key."""
+
+    ABSENT = "absent"
+    CLAIMED = "claimed"
+    READABLE = "readable"
+    LEAVING = "leaving"
+
+
+class NameEvent(Enum):
+    """What happens to a key."""
+
+    CLAIM = "claim"
+    CONFIRM = "confirm"
+    ABORT = "abort"
+    REPORT = "report"
+    WITHDRAW = "withdraw"
+    RESTORE = "restore"
+    VANISH = "vanish"
+
+
+TRANSITIONS: dict[tuple[NameState, NameEvent], NameState] = {
+    (NameState.ABSENT, NameEvent.CLAIM): NameState.CLAIMED,
+    (NameState.ABSENT, NameEvent.REPORT): NameState.READABLE,
+    (NameState.CLAIMED, NameEvent.CONFIRM): NameState.READABLE,
+    (NameState.CLAIMED, NameEvent.REPORT): NameState.READABLE,
+    (NameState.CLAIMED, NameEvent.ABORT): NameState.ABSENT,
+    (NameState.CLAIMED, NameEvent.VANISH): NameState.ABSENT,
+    (NameState.READABLE, NameEvent.CONFIRM): NameState.READABLE,
+    (NameState.READABLE, NameEvent.REPORT): NameState.READABLE,
+    (NameState.READABLE, NameEvent.WITHDRAW): NameState.LEAVING,
+    (NameState.READABLE, NameEvent.VANISH): NameState.ABSENT,
+    (NameState.LEAVING, NameEvent.RESTORE): NameState.READABLE,
+    (NameState.LEAVING, NameEvent.VANISH): NameState.ABSENT,
+}
+
+
+class Entry:
+    """One key: its object version, size in bytes, and replicas.
+
+    ``unconfirmed`` are replicas of which no rank has said yet that they are published; ``leaving`` are
+    replicas being evicted or removed, which no reader is told of.
+    """
+
+    __slots__ = ("key", "leaving", "replicas", "size", "state", "unconfirmed", "version")
+
+    def __init__(self, key: bytes, version: ObjectVersion, size: int) -> None:
+        """A new entry is absent until its first event."""
+        self.key = key
+        self.version = version
+        self.size = size
+        self.state = NameState.ABSENT
+        self.replicas: tuple[Location, ...] = ()
+        self.unconfirmed: tuple[Location, ...] = ()
+        self.leaving: tuple[Location, ...] = ()
+
+    def move(self, event: NameEvent) -> None:
+        """Take a transition of the table; any other is a fault of ours."""
+        self.state = TRANSITIONS[self.state, event]
+
+
+class Names:
+    """All entries, by key and by replica."""
+
+    def __init__(self) -> None:
+        """Nothing is known."""
+        self._entries: dict[bytes, Entry] = {}
+        self._by_rank: dict[int, OrderedDict[int, Entry]] = {}
+
+    def __len__(self) -> int:
+        """How many keys have an entry."""
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Every entry, oldest first."""
+        return iter(self._entries.values())
+
+    def get(self, key: bytes) -> Entry | None:
+        """The entry of a key."""
+        return self._entries.get(key)
+
+    def at(self, rank: int, record: int) -> Entry | None:
+        """The entry that has a replica in this record."""
+        held = self._by_rank.get(rank)
+        return None if held is None else held.get(record)
+
+    def on_rank(self, rank: int) -> OrderedDict[int, Entry]:
+        """A rank's replicas, coldest first."""
+        return self._by_rank.setdefault(rank, OrderedDict())
+
+    def claim(
+        self, key: bytes, version: ObjectVersion, size: int, places: tuple[Location, ...]
+    ) -> Entry:
+        """Take an absent key."""
+        assert key not in self._entries
+        entry = Entry(key, version, size)
+        entry.move(NameEvent.CLAIM)
+        self._entries[key] = entry
+        entry.replicas = entry.unconfirmed = places
+        for place in places:
+            self._attach(entry, place)
+        return entry
+
+    def report(self, key: bytes, version: ObjectVersion, size: int, place: Location) -> Entry:
+        """A rank reports a published record: of an absent key, or one more replica of an entry."""
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = Entry(key, version, size)
+        if place not in entry.replicas:
+            entry.replicas = (*entry.replicas, place)
+        self._attach(entry, place)
+        entry.unconfirmed = tuple(other for other in entry.unconfirmed if other != place)
+        entry.move(NameEvent.REPORT)
+        return entry
+
+    def confirm(self, entry: Entry, place: Location) -> None:
+        """A rank has seen this replica published."""
+        entry.unconfirmed = tuple(other for other in entry.unconfirmed if other != place)
+        entry.move(NameEvent.CONFIRM)
+
+    def withdraw(self, entry: Entry, place: Location) -> None:
+        """No reader is told of this replica any more; with the last, the key is leaving."""
+        entry.replicas = tuple(other for other in entry.replicas if other != place)
+        entry.unconfirmed = tuple(other for other in entry.unconfirmed if other != place)
+        entry.leaving = (*entry.leaving, place)
+        if not entry.replicas:
+            entry.move(NameEvent.WITHDRAW)
+
+    def restore(self, entry: Entry, place: Location, *, published: bool) -> None:
+        """The rank refused to part with this replica: it is leased, or not even published yet."""
+        entry.leaving = tuple(other for other in entry.leaving if other != place)
+        entry.replicas = (*entry.replicas, place)
+        if not published:
+            entry.unconfirmed = (*entry.unconfirmed, place)
+        if entry.state is NameState.LEAVING:
+            entry.move(NameEvent.RESTORE)
+
+    def drop(self, entry: Entry, place: Location) -> None:
+        """This replica is gone for good; with the last, the key is."""
+        entry.replicas = tuple(other for other in entry.replicas if other != place)
+        entry.unconfirmed = tuple(other for other in entry.unconfirmed if other != place)
+        entry.leaving = tuple(other for other in entry.leaving if other != place)
+        held = self.on_rank(place.rank)
+        if held.get(place.record) is entry:
+            del held[place.record]
+        if entry.replicas:
+            return
+        if entry.leaving:
+            if entry.state is not NameState.LEAVING:
+                entry.move(NameEvent.WITHDRAW)
+            return
+        event = NameEvent.ABORT if entry.state is NameState.CLAIMED else NameEvent.VANISH
+        entry.move(event)
+        del self._entries[entry.key]
+
+    def _attach(self, entry: Entry, place: Location) -> None:
+        held = self.on_rank(place.rank)
+        held[place.record] = entry
+
+    def check(self) -> None:
+        """Invariants: entries are in one live state, and both directions agree."""
+        for key, entry in self._entries.items():
+            assert entry.key == key
+            assert entry.state is not NameState.ABSENT
+            assert (entry.state is NameState.LEAVING) == (not entry.replicas)
+            assert set(entry.unconfirmed) <= set(entry.replicas)
+            for place in (*entry.replicas, *entry.leaving):
+                assert self._by_rank[place.rank][place.record] is entry
+            ranks = [place.rank for place in entry.replicas]
+            assert len(ranks) == len(set(ranks)), "S7: replicas are on distinct ranks"
+        for rank, held in self._by_rank.items():
+            for record, entry in held.items():
+                assert self._entries.get(entry.key) is entry
+                places = {(p.rank, p.record) for p in (*entry.replicas, *entry.leaving)}
+                assert (rank, record) in places

@@ -1,0 +1,91 @@
+"""The names that everything else is spoken of by: keys, versions, terms, places, members."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from xxhash import xxh3_64_intdigest
+
+from mmc.errors import InvalidArgument
+
+ANY_RANK = 4294967295
+"""The rank number that stands for "whichever is free"."""
+
+MAX_KEY_BYTES = 255
+MAX_REPLICAS = 8
+_WORD = 64
+_HALF = 32
+_HALF_MASK = 0xFFFFFFFF
+
+
+class ObjectVersion(NamedTuple):
+    """Which put an object comes from; chosen by the client, stored with the object, never changed."""
+
+    epoch: int
+    client: int
+    counter: int
+    position: int
+
+
+class Term(NamedTuple):
+    """(epoch, admission): grows with every admission of a rank."""
+
+    epoch: int
+    admission: int
+
+    def packed(self) -> int:
+        """The term as one 64-bit word; 0 is no term."""
+        return self.epoch << _HALF | self.admission
+
+
+class Location(NamedTuple):
+    """One replica: the generation of a record of a rank."""
+
+    rank: int
+    record: int
+    generation: int
+
+
+class Member(NamedTuple):
+    """One rank as the meta service knows it and tells it to clients."""
+
+    rank: int
+    term: int
+    state: int
+    segment: int
+    boot: int
+    capacity: int
+    path: str
+    control_url: str
+
+
+def encode_key(key: str | bytes) -> bytes:
+    """A user's key as bytes.
+
+    Raises:
+        InvalidArgument: not a ``str`` or ``bytes``, empty, longer than 255 bytes, or with a NUL.
+    """
+    if isinstance(key, str):
+        try:
+            key = key.encode()
+        except UnicodeEncodeError:
+            raise InvalidArgument("a key must be encodable as UTF-8") from None
+    elif not isinstance(key, bytes):
+        raise InvalidArgument(f"a key must be str or bytes, not {type(key).__name__}")
+    if not 0 < len(key) <= MAX_KEY_BYTES:
+        raise InvalidArgument(f"a key must have 1 to {MAX_KEY_BYTES} bytes, not {len(key)}")
+    if 0 in key:
+        raise InvalidArgument("a key must not contain a NUL byte")
+    return key
+
+
+def key_hash(key: bytes) -> int:
+    """The 64-bit hash of a key, which records store and indexes are searched by."""
+    return xxh3_64_intdigest(key)
+
+
+def rendezvous_weight(hashed: int, rank: int) -> int:
+    """The weight of a rank for a key's hash: the highest of the candidates is the key's home."""
+    mixed = (hashed ^ (rank + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    mixed = (mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+    return mixed ^ mixed >> _HALF

@@ -1,0 +1,1 @@
+"""Shared memory that describes itself: layout, records, index, pins, and the files they lie in."""

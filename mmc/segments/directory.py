@@ -1,0 +1,247 @@
+"""The directory that segments and lock files lie in: creating, attaching, and clearing away.
+
+1. A segment's file is made under a temporary name, locked, given all its space
+   (``posix_fallocate``: a sparse file on a full tmpfs would kill an *engine* with SIGBUS), formatted,
+   and only then renamed: whoever can open a segment by its name finds it whole.
+2. The service holds the file's lock for life; a segment whose lock can be taken is an orphan.  One
+   that was to be kept waits for its service; any other is removed by the next that starts here.
+3. A segment that will not be used again is marked dead before it is unlinked, so that readers who
+   still map it stop believing it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xxhash import xxh3_64_intdigest
+
+from mmc.errors import CannotCreate, Code, NoSystemMemory, error_for
+from mmc.segments.layout import (
+    AT_BOOT,
+    AT_DEAD,
+    AT_ID,
+    AT_KEEP,
+    Segment,
+    format_segment,
+    open_segment,
+)
+from mmc.segments.lockfile import is_at, open_locked, try_lock
+from mmc.segments.mapping import BufferMemory, map_descriptor
+
+if TYPE_CHECKING:
+    from mmc.segments.layout import Layout
+
+_GOOD_FILESYSTEMS = ("tmpfs", "ext4", "xfs")
+
+
+def boot_id() -> int:
+    """This boot of this host, as a 64-bit number."""
+    return xxh3_64_intdigest(Path("/proc/sys/kernel/random/boot_id").read_bytes())
+
+
+class OwnedSegment:
+    """A segment whose lock this process holds."""
+
+    def __init__(self, path: Path, descriptor: int, segment: Segment, memory: BufferMemory) -> None:
+        """Made by :class:`SegmentDirectory`."""
+        self.path = path
+        self.segment = segment
+        self.memory = memory
+        self._descriptor = descriptor
+
+    def release(self, *, keep: bool) -> None:
+        """Let go of the segment: kept for a warm restart, or dead and gone."""
+        if self._descriptor < 0:
+            return
+        if not keep:
+            _bury(self.path, self.segment)
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+
+class SegmentDirectory:
+    """Files of one ``segment_dir``."""
+
+    def __init__(self, path: str, mode: int) -> None:
+        """``mode`` is the permissions of files made here.
+
+        Raises:
+            CannotCreate: not a writable directory on tmpfs, ext4 or xfs.
+        """
+        self.path = Path(path)
+        self.mode = mode
+        if not self.path.is_dir() or not os.access(self.path, os.W_OK | os.X_OK):
+            raise CannotCreate(
+                f"segment_dir {path} is not a directory that uid {os.getuid()} may write"
+            )
+        kind = _filesystem_of(self.path)
+        if kind not in _GOOD_FILESYSTEMS:
+            raise CannotCreate(
+                f"segment_dir {path} is on {kind}; use one of {', '.join(_GOOD_FILESYSTEMS)}"
+            )
+
+    def require(self, wanted: int) -> None:
+        """Check that ``wanted`` bytes of files fit.
+
+        Raises:
+            NoSystemMemory: with both sizes and the remedy.
+        """
+        state = os.statvfs(self.path)
+        available = state.f_bavail * state.f_frsize
+        if wanted > available:
+            raise NoSystemMemory(_too_small(self.path, wanted, available))
+
+    def create(self, name: str, layout: Layout, identity: int, *, keep: bool) -> OwnedSegment:
+        """Make a new segment, replacing an orphan of that name.
+
+        Raises:
+            CacheError: -3006 in use by a living service; -3001 no space; -3002 not allowed.
+        """
+        final = self.path / name
+        self._remove_old(final)
+        temporary = self.path / f"{name}.new"
+        try:
+            descriptor = open_locked(temporary, os.O_RDWR | os.O_CREAT, self.mode)
+        except OSError as reason:
+            raise CannotCreate(f"segment {temporary}: {reason.strerror}") from None
+        if descriptor is None:
+            raise error_for(Code.EXISTS, f"segment {final} is being made by another service")
+        try:
+            os.ftruncate(descriptor, 0)
+            os.posix_fallocate(descriptor, 0, layout.total)
+        except OSError as reason:
+            temporary.unlink()
+            os.close(descriptor)
+            if reason.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT):
+                raise CannotCreate(f"segment {final}: {reason.strerror}") from None
+            state = os.statvfs(self.path)
+            available = state.f_bavail * state.f_frsize
+            raise NoSystemMemory(_too_small(self.path, layout.total, available)) from None
+        memory = map_descriptor(descriptor, layout.total, writable=True)
+        segment = format_segment(memory, layout, identity, boot_id(), keep=keep)
+        temporary.rename(final)
+        return OwnedSegment(final, descriptor, segment, memory)
+
+    def reattach(self, name: str) -> OwnedSegment | None:
+        """Take over a kept segment of this boot; None when there is none that can be used.
+
+        Raises:
+            CacheError: -3006, a living service holds it.
+        """
+        path = self.path / name
+        try:
+            descriptor = open_locked(path, os.O_RDWR, self.mode)
+        except OSError:
+            return None
+        if descriptor is None:
+            raise error_for(Code.EXISTS, f"segment {path} is held by a living service")
+        size = os.fstat(descriptor).st_size
+        memory = map_descriptor(descriptor, size, writable=True) if size else None
+        segment = open_segment(memory, size) if memory else None
+        if memory is None or segment is None or not _is_usable(segment):
+            os.close(descriptor)
+            return None
+        return OwnedSegment(path, descriptor, segment, memory)
+
+    def sweep(self) -> list[Path]:
+        """Remove what the dead left: lock files, unfinished segments, segments not to be kept."""
+        removed = []
+        for path in sorted(self.path.glob("mmc-*")):
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except OSError:
+                continue
+            try:
+                if (
+                    _is_litter(path, descriptor)
+                    and try_lock(descriptor)
+                    and is_at(descriptor, path)
+                ):
+                    _bury(path, _map_if_segment(descriptor))
+                    removed.append(path)
+            finally:
+                os.close(descriptor)
+        return removed
+
+    def _remove_old(self, path: Path) -> None:
+        try:
+            descriptor = open_locked(path, os.O_RDWR, self.mode)
+        except FileNotFoundError:
+            return
+        except OSError as reason:
+            raise CannotCreate(f"segment {path}: {reason.strerror}") from None
+        if descriptor is None:
+            raise error_for(Code.EXISTS, f"segment {path} is held by a living service")
+        _bury(path, _map_if_segment(descriptor))
+        os.close(descriptor)
+
+
+def open_shared(path: str, identity: int) -> Segment | None:
+    """Map a rank's segment as a client; read-only where permissions say so; None if it is not here.
+
+    A segment is local when its file opens and holds this id, of this boot.
+    """
+    for flags, writable in ((os.O_RDWR, True), (os.O_RDONLY, False)):
+        try:
+            descriptor = os.open(path, flags | os.O_CLOEXEC)
+        except PermissionError:
+            continue
+        except OSError:
+            return None
+        try:
+            size = os.fstat(descriptor).st_size
+            memory = map_descriptor(descriptor, size, writable=writable) if size else None
+        finally:
+            os.close(descriptor)
+        segment = open_segment(memory, size) if memory else None
+        if segment and segment.id == identity and segment.words[AT_BOOT] == boot_id():
+            return segment
+        return None
+    return None
+
+
+def _is_usable(segment: Segment) -> bool:
+    return segment.words[AT_BOOT] == boot_id() and not segment.words[AT_DEAD]
+
+
+def _is_litter(path: Path, descriptor: int) -> bool:
+    if path.suffix in (".client", ".new"):
+        return True
+    if path.suffix != ".dram":
+        return False
+    segment = _map_if_segment(descriptor)
+    return segment is not None and not (segment.words[AT_KEEP] and _is_usable(segment))
+
+
+def _map_if_segment(descriptor: int) -> Segment | None:
+    size = os.fstat(descriptor).st_size
+    return open_segment(map_descriptor(descriptor, size, writable=True), size) if size else None
+
+
+def _bury(path: Path, segment: Segment | None) -> None:
+    if segment is not None:
+        segment.words[AT_DEAD] = 1
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+
+
+def _too_small(directory: Path, wanted: int, available: int) -> str:
+    return (
+        f"{directory} has {available / 1e6:.0f} MB free and {wanted / 1e6:.0f} MB are needed: ask for "
+        f"less (--dram), enlarge it (docker run --shm-size, mount -o remount,size=), or set segment_dir"
+    )
+
+
+def _filesystem_of(path: Path) -> str:
+    """The type of the mount that a path lies on, from /proc/self/mountinfo."""
+    device = os.stat(path).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        before, _, after = line.partition(" - ")
+        if before.split()[2] == wanted:
+            return after.split()[0]
+    return "an unknown file system"

@@ -1,0 +1,111 @@
+"""The index: hints from a key's hash to records, so that a reader needs no message.
+
+Two buckets of eight entries per key; an entry is ``hash >> 32 << 32 | record + 1``, 0 is empty.
+Nothing depends on it: whoever follows an entry checks the record, and whoever finds none asks the
+meta service.  Writers insert with plain stores and look once whether theirs held; the rank, which
+knows every record, repairs at confirmation and moves entries where both buckets are full.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmc.segments.layout import BUCKET_ENTRIES
+from mmc.segments.records import hash_of
+
+if TYPE_CHECKING:
+    from mmc.segments.layout import Segment
+
+_HALF = 32
+_RECORD_MASK = 0xFFFFFFFF
+_SECOND_SHIFT = 24
+
+
+def buckets_of(segment: Segment, hashed: int) -> tuple[int, int]:
+    """The first words of the two buckets of a hash."""
+    mask = segment.layout.buckets - 1
+    first = hashed & mask
+    second = hashed >> _SECOND_SHIFT & mask
+    if second == first:
+        second ^= 1
+    start = segment.index_word
+    return start + first * BUCKET_ENTRIES, start + second * BUCKET_ENTRIES
+
+
+def candidates(segment: Segment, hashed: int) -> list[int]:
+    """The records that may hold an object of this hash."""
+    column, fragment = segment.memory.column, hashed >> _HALF
+    first, second = buckets_of(segment, hashed)
+    last = segment.layout.records
+    return [
+        record - 1
+        for bucket in (first, second)
+        for entry in column(bucket, 1, BUCKET_ENTRIES)
+        if entry >> _HALF == fragment and 0 < (record := entry & _RECORD_MASK) <= last
+    ]
+
+
+def insert(segment: Segment, hashed: int, record: int) -> bool:
+    """Add a hint; False when both buckets are full or another writer took the slot meanwhile."""
+    words, column = segment.words, segment.memory.column
+    entry = _entry(hashed, record)
+    for bucket in buckets_of(segment, hashed):
+        entries = column(bucket, 1, BUCKET_ENTRIES)
+        if entry in entries:
+            return True
+        if 0 in entries:
+            at = bucket + entries.index(0)
+            words[at] = entry
+            return words[at] == entry
+    return False
+
+
+def erase(segment: Segment, hashed: int, record: int) -> None:
+    """Remove the hint to a record, if it is there."""
+    entry = _entry(hashed, record)
+    for bucket in buckets_of(segment, hashed):
+        entries = segment.memory.column(bucket, 1, BUCKET_ENTRIES)
+        for position, present in enumerate(entries):
+            if present == entry:
+                segment.words[bucket + position] = 0
+
+
+def repair(segment: Segment, hashed: int, record: int) -> bool:
+    """The rank sees to it that the hint is there, moving another or dropping a stale one."""
+    if present(segment, hashed, record) or insert(segment, hashed, record):
+        return True
+    for bucket in buckets_of(segment, hashed):
+        for at in range(bucket, bucket + BUCKET_ENTRIES):
+            other = (segment.words[at] & _RECORD_MASK) - 1
+            if not 0 <= other < segment.layout.records:
+                segment.words[at] = 0
+                return insert(segment, hashed, record)
+            if _move(segment, other, at, bucket):
+                return insert(segment, hashed, record)
+    return False
+
+
+def present(segment: Segment, hashed: int, record: int) -> bool:
+    """Whether the hint to a record is there."""
+    return record in candidates(segment, hashed)
+
+
+def _move(segment: Segment, record: int, at: int, bucket: int) -> bool:
+    """Move a record's entry out of a full bucket: to its other one, or away when it is stale."""
+    other_hash = hash_of(segment, record)
+    if segment.words[at] != _entry(other_hash, record):
+        segment.words[at] = 0
+        return True
+    for target in buckets_of(segment, other_hash):
+        if target == bucket:
+            continue
+        entries = segment.memory.column(target, 1, BUCKET_ENTRIES)
+        if 0 in entries:
+            segment.words[target + entries.index(0)] = segment.words[at]
+            segment.words[at] = 0
+            return True
+    return False
+
+
+def _entry(hashed: int, record: int) -> int:
+    return hashed >> _HALF << _HALF | record + 1

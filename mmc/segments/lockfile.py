@@ -1,0 +1,156 @@
+"""Lock files: how a rank knows, beyond doubt, that a client is dead.
+
+A client holds a ``flock`` on a file of its own beside the segments for as long as it lives; the
+kernel releases it however the client ends, in whatever pid namespace.  A rank that can take the
+lock knows that the holder is dead.
+
+1. The descriptor is close-on-exec, and a forked child closes its copy (it never unlocks: that would
+   release the parent's lock).
+2. After locking, the path must still name the locked file, or a cleaner was faster: try again.
+3. The rank opens the file when the client says hello, keeps its own descriptor, and judges only
+   files that were named by a hello.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import weakref
+from typing import TYPE_CHECKING
+
+from mmc.errors import Code, error_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ATTEMPTS = 16
+
+
+def client_lock_name(client: int) -> str:
+    """The name of a client's lock file."""
+    return f"mmc-{client:016x}.client"
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the exclusive lock of an open file if nobody holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def open_locked(path: Path, flags: int, mode: int) -> int | None:
+    """Open and lock a file that is still at its path afterwards; None when another holds it.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    for _ in range(_ATTEMPTS):
+        descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
+        if not try_lock(descriptor):
+            os.close(descriptor)
+            return None
+        if is_at(descriptor, path):
+            return descriptor
+        os.close(descriptor)
+    return None
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether a path names the file of a descriptor."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    here = os.fstat(descriptor)
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+class ClientLock:
+    """A client's lock file, held from construction until :meth:`release` or death."""
+
+    def __init__(self, directory: Path, client: int, mode: int) -> None:
+        """Create and lock the file.
+
+        Raises:
+            CacheError: -3002, the directory does not let us.
+        """
+        self.path = directory / client_lock_name(client)
+        try:
+            descriptor = open_locked(self.path, os.O_RDWR | os.O_CREAT, mode)
+        except OSError as reason:
+            raise error_for(
+                Code.CANNOT_CREATE, f"lock file {self.path}: {reason.strerror}"
+            ) from None
+        if descriptor is None:
+            raise error_for(Code.CANNOT_CREATE, f"lock file {self.path} is held by another process")
+        self._descriptor = descriptor
+        _HELD.add(self)
+
+    def release(self) -> None:
+        """Remove the file and let go of the lock."""
+        if self._descriptor < 0:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+        self.close_in_child()
+
+    def close_in_child(self) -> None:
+        """Close this process's copy of the descriptor and nothing else."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+_HELD: weakref.WeakSet[ClientLock] = weakref.WeakSet()
+
+
+def _close_copies() -> None:
+    for lock in list(_HELD):
+        lock.close_in_child()
+
+
+os.register_at_fork(after_in_child=_close_copies)
+
+
+class HolderWatch:
+    """A rank's view of the clients that said hello to it: alive until their lock can be taken."""
+
+    def __init__(self, directory: Path) -> None:
+        """Watches lock files in the directory of the rank's own segment."""
+        self._directory = directory
+        self._descriptors: dict[int, int] = {}
+
+    def adopt(self, client: int) -> bool:
+        """Begin to watch a client; False when it holds no lock, and so is not alive."""
+        if client in self._descriptors:
+            return not self.is_dead(client)
+        try:
+            descriptor = os.open(
+                self._directory / client_lock_name(client), os.O_RDWR | os.O_CLOEXEC
+            )
+        except OSError:
+            return False
+        if try_lock(descriptor):
+            os.close(descriptor)
+            return False
+        self._descriptors[client] = descriptor
+        return True
+
+    def is_dead(self, client: int) -> bool:
+        """Whether the client is known dead; its lock is then ours, and stays so until forgotten."""
+        descriptor = self._descriptors.get(client)
+        return descriptor is None or try_lock(descriptor)
+
+    def forget(self, client: int) -> None:
+        """Stop watching."""
+        descriptor = self._descriptors.pop(client, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Stop watching all."""
+        for client in list(self._descriptors):
+            self.forget(client)

@@ -1,0 +1,116 @@
+"""Memory of this process: a mapped file or any other buffer, as :class:`~mmc.segments.memory.Memory`.
+
+The only file that touches a mapping.  ``struct`` must not: its copies of shared words tear, while
+an item of ``memoryview.cast("Q")`` is one load or one store.  A mapping is never closed by hand:
+it goes when the last view of it does, so that no copy in another thread can lose its ground.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mmc.segments.memory import Words
+
+_UNLOCKED_COPY_BYTES = 65536
+_WORD_BYTES = 8
+_MADV_POPULATE_WRITE = 23
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.memmove.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+_LIBC.memmove.restype = ctypes.c_void_p
+_LIBC.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_FENCE = threading.Lock()
+
+
+def fence() -> None:
+    """Make all earlier stores visible before any later load: a locked instruction does that."""
+    with _FENCE:
+        pass
+
+
+class BufferMemory:
+    """A segment's memory over one contiguous buffer of whole words."""
+
+    def __init__(self, buffer: mmap.mmap | bytearray) -> None:
+        """The buffer is kept alive by this object and by every view that it gives out."""
+        self._bytes = memoryview(buffer).cast("B")
+        self._array = np.frombuffer(self._bytes, np.uint64)
+        self._base = address_of(self._bytes)
+        self.words: Words = self._bytes.cast("Q")
+        self.writable = not self._bytes.readonly
+        self.fence = fence
+
+    def __len__(self) -> int:
+        """Bytes of memory."""
+        return len(self._bytes)
+
+    def column(self, start: int, stride: int, count: int) -> list[int]:
+        """Load ``count`` words from word ``start`` on, ``stride`` words apart."""
+        column: list[int] = self._array[start : start + stride * count : stride].tolist()
+        return column
+
+    def read(self, at: int, size: int) -> bytes:
+        """Copy ``size`` bytes from byte ``at``."""
+        return bytes(self._bytes[at : at + size])
+
+    def copy_out(self, at: int, target: memoryview) -> None:
+        """Copy from byte ``at`` into the whole of ``target``; large copies release the GIL."""
+        size = target.nbytes
+        if size < _UNLOCKED_COPY_BYTES:
+            target[:] = self._bytes[at : at + size]
+        else:
+            self._check(at, size)
+            _LIBC.memmove(address_of(target), self._base + at, size)
+
+    def copy_in(self, at: int, source: memoryview) -> None:
+        """Copy the whole of ``source`` to byte ``at``; large copies release the GIL."""
+        size = source.nbytes
+        if size < _UNLOCKED_COPY_BYTES:
+            self._bytes[at : at + size] = source
+        else:
+            self._check(at, size)
+            _LIBC.memmove(self._base + at, address_of(source), size)
+
+    def view(self, at: int, size: int) -> memoryview:
+        """Give a read-only window on ``size`` bytes, without a copy."""
+        self._check(at, size)
+        return self._bytes[at : at + size].toreadonly()
+
+    def populate(self, start: int, size: int, step: int) -> Iterator[None]:
+        """Make pages present, in steps of ``step`` bytes that release the GIL; ends early if refused."""
+        page = mmap.PAGESIZE
+        end = min(start + size, len(self))
+        at = start - start % page
+        while at < end:
+            length = min(step, end - at)
+            if _LIBC.madvise(self._base + at, length, _MADV_POPULATE_WRITE):
+                return
+            at += length
+            yield
+
+    def _check(self, at: int, size: int) -> None:
+        assert 0 <= at <= at + size <= len(self._bytes), "outside the segment"
+
+
+def address_of(view: memoryview) -> int:
+    """The address of the first byte of a contiguous, non-empty view."""
+    address: int = np.frombuffer(view, np.uint8).__array_interface__["data"][0]
+    return address
+
+
+def map_descriptor(descriptor: int, size: int, *, writable: bool) -> BufferMemory:
+    """Map a whole segment file; the descriptor may be closed afterwards."""
+    protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+    return BufferMemory(mmap.mmap(descriptor, size, mmap.MAP_SHARED, protection))
+
+
+def heap_memory(size: int) -> BufferMemory:
+    """Memory that only this process sees, of ``size`` bytes rounded up to whole words."""
+    return BufferMemory(bytearray(size + -size % _WORD_BYTES))

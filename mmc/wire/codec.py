@@ -1,0 +1,177 @@
+"""Messages to frames and back: ``[header][body][raw ...]``, header and body in msgpack.
+
+Whatever bytes arrive, :func:`decode_header` and :func:`decode_body` return a valid message or raise
+:class:`~mmc.errors.RemoteProtocolError` (an unknown operation or version: its own code).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import NamedTuple, get_type_hints
+
+import msgpack
+
+from mmc.errors import Code, RemoteProtocolError
+from mmc.identifiers import Member
+from mmc.wire import replies, requests
+from mmc.wire.operations import Message, OLDEST_VERSION, Operation, WIRE_VERSION
+from mmc.wire.sequence import Frames
+from mmc.wire.shapes import MAX_KEYS, MAX_TEXT, Shape
+
+RETRY = 1
+"""Header flag: this number was sent before."""
+
+MAX_HEADER_BYTES = 128
+_HEADER_FIELDS = 8
+_UINT64 = 1 << 64
+
+
+class Header(NamedTuple):
+    """What precedes every message.
+
+    ``deadline_ms`` is what the sender has left; ``epoch`` the receiver's, as far as known.
+    """
+
+    operation: int
+    session: int = 0
+    sequence: int = 0
+    flags: int = 0
+    epoch: int = 0
+    deadline_ms: int = 0
+    acknowledged_below: int = 0
+    version: int = WIRE_VERSION
+
+
+class _Plan(NamedTuple):
+    """How one kind of message is built from its decoded fields."""
+
+    kind: type[Message]
+    names: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    raw: tuple[bool, ...]
+    members_at: int
+
+
+def _plan(kind: type[Message]) -> _Plan:
+    hints = get_type_hints(kind, include_extras=True)
+    names = tuple(field.name for field in fields(kind))  # type: ignore[arg-type] # all are dataclasses
+    shapes = tuple(hints[name].__metadata__[0] for name in names)
+    raw = tuple(shape.name == "raw frame" for shape in shapes)
+    members_at = next((i for i, s in enumerate(shapes) if s.name == "list of members"), -1)
+    return _Plan(kind, names, shapes, raw, members_at)
+
+
+PLANS: dict[int, _Plan] = {
+    kind.operation: _plan(kind)
+    for kind in (
+        *requests.REQUESTS_TO_META,
+        *requests.REQUESTS_TO_RANK,
+        *replies.REPLIES,
+        *replies.EVENTS,
+    )
+}
+
+
+def encode(header: Header, message: Message) -> Frames:
+    """The frames of a message; the operation is taken from the message."""
+    plan = PLANS[message.operation]
+    values = [getattr(message, name) for name in plan.names]
+    raws: tuple[bytes, ...] = ()
+    if any(plan.raw):
+        raws = tuple(value for value, raw in zip(values, plan.raw, strict=True) if raw)
+        values = [value for value, raw in zip(values, plan.raw, strict=True) if not raw]
+    return (encode_header(header._replace(operation=message.operation)), _pack(values), *raws)
+
+
+def encode_header(header: Header) -> bytes:
+    """The first frame alone."""
+    return _pack(header)
+
+
+def _pack(values: Sequence[object]) -> bytes:
+    packed = msgpack.packb(values)
+    assert isinstance(packed, bytes)
+    return packed
+
+
+def decode_header(frames: Sequence[bytes]) -> Header:
+    """The header of arriving frames.
+
+    Raises:
+        RemoteProtocolError: not a header, or (also -3000) a wire version that is not spoken.
+    """
+    if not frames or len(frames[0]) > MAX_HEADER_BYTES:
+        raise RemoteProtocolError("a message begins with a header frame of at most 128 bytes")
+    values = _unpack(frames[0], _HEADER_FIELDS)
+    if type(values) is not tuple or len(values) != _HEADER_FIELDS:
+        raise RemoteProtocolError(f"a header has {_HEADER_FIELDS} fields")
+    for value in values:
+        if type(value) is not int or not 0 <= value < _UINT64:
+            raise RemoteProtocolError("header fields are unsigned integers")
+    header = Header(*values)
+    if not OLDEST_VERSION <= header.version <= WIRE_VERSION:
+        raise RemoteProtocolError(
+            f"wire version {header.version} is not spoken here: {OLDEST_VERSION} to {WIRE_VERSION}"
+        )
+    return header
+
+
+def decode_body(header: Header, frames: Sequence[bytes]) -> Message:
+    """The message behind a header.
+
+    Raises:
+        RemoteProtocolError: the operation is unknown (-3015), or the body is not of its form.
+    """
+    plan = PLANS.get(header.operation)
+    if plan is None:
+        raise RemoteProtocolError(
+            f"operation {header.operation} is unknown", Code.UNKNOWN_OPERATION
+        )
+    raw_count = sum(plan.raw)
+    if len(frames) != 2 + raw_count:
+        raise RemoteProtocolError(f"{plan.kind.__name__} has {2 + raw_count} frames")
+    packed = _unpack(frames[1], MAX_KEYS)
+    if type(packed) is not tuple or len(packed) != len(plan.names) - raw_count:
+        raise RemoteProtocolError(f"{plan.kind.__name__} has {len(plan.names)} fields")
+    values = list(packed)
+    if raw_count:
+        _insert_raw(values, plan, frames[2:])
+    for name, shape, value in zip(plan.names, plan.shapes, values, strict=True):
+        if not shape.holds(value):
+            raise RemoteProtocolError(f"{plan.kind.__name__}.{name} is not of shape {shape.name}")
+    if plan.members_at >= 0:
+        values[plan.members_at] = tuple(Member(*row) for row in values[plan.members_at])
+    message = plan.kind(*values)
+    _check_aligned(message)
+    return message
+
+
+def _insert_raw(values: list[object], plan: _Plan, raws: Sequence[bytes]) -> None:
+    remaining = iter(raws)
+    for position, raw in enumerate(plan.raw):
+        if raw:
+            values.insert(position, next(remaining))
+
+
+def _check_aligned(message: Message) -> None:
+    lengths = {len(getattr(message, name)) for name in message.aligned}
+    if len(lengths) > 1:
+        raise RemoteProtocolError(
+            f"the lists {', '.join(message.aligned)} of {type(message).__name__} differ in length"
+        )
+
+
+def _unpack(frame: bytes, longest: int) -> object:
+    try:
+        return msgpack.unpackb(
+            frame,
+            use_list=False,
+            max_array_len=longest,
+            max_map_len=0,
+            max_ext_len=0,
+            max_str_len=MAX_TEXT,
+            max_bin_len=MAX_TEXT,
+        )
+    except (ValueError, TypeError, RecursionError) as reason:
+        raise RemoteProtocolError(f"not msgpack: {reason}") from None

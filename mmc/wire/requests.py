@@ -1,0 +1,289 @@
+"""What is asked of the meta service, and of a rank.
+
+Everything is batched: the lists of one message that belong together have one length, and answers
+come in the order of the questions.  Times on the wire are durations in milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmc.wire.operations import Message, Operation
+from mmc.wire.shapes import (
+    Bool,
+    Codes_,
+    Counters,
+    Keys,
+    Places,
+    RawBytes,
+    Text,
+    Uint,
+    Uints,
+    Versions,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hello(Message):
+    """Opens a session for a client id, to whose lock file a rank looks for signs of life."""
+
+    operation = Operation.HELLO
+    client: Uint
+    kind: Uint
+    oldest_version: Uint
+    newest_version: Uint
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup(Message):
+    """Which replicas do these keys have?"""
+
+    operation = Operation.LOOKUP
+    aligned = ("keys",)
+    keys: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Message):
+    """Takes names for records that already hold the object version (birth, sender, counter, position)."""
+
+    operation = Operation.CLAIM
+    aligned = ("positions", "keys", "sizes", "places")
+    mutates = True
+    birth: Uint
+    counter: Uint
+    positions: Uints
+    keys: Keys
+    sizes: Uints
+    places: Places
+
+
+@dataclass(frozen=True, slots=True)
+class Remove(Message):
+    """Removes objects; answered when each holding rank has invalidated its record."""
+
+    operation = Operation.REMOVE
+    aligned = ("keys",)
+    mutates = True
+    keys: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Lease(Message):
+    """Explicit leases; answered when each holding rank has stored them."""
+
+    operation = Operation.LEASE
+    aligned = ("keys",)
+    mutates = True
+    keys: Keys
+    ttl_ms: Uint
+
+
+@dataclass(frozen=True, slots=True)
+class Unlease(Message):
+    """Ends this session's leases early."""
+
+    operation = Operation.UNLEASE
+    aligned = ("keys",)
+    mutates = True
+    keys: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class MembersQuery(Message):
+    """Which ranks are there?"""
+
+    operation = Operation.MEMBERS
+
+
+@dataclass(frozen=True, slots=True)
+class StatusQuery(Message):
+    """How is the cluster?"""
+
+    operation = Operation.STATUS
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye(Message):
+    """Ends the session."""
+
+    operation = Operation.GOODBYE
+    mutates = True
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive(Message):
+    """Keeps the session."""
+
+    operation = Operation.KEEP_ALIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Message):
+    """A rank brings its segment; ``term`` is the last that the segment knew, 0 when fresh."""
+
+    operation = Operation.JOIN
+    mutates = True
+    rank: Uint
+    term: Uint
+    segment: Uint
+    boot: Uint
+    capacity: Uint
+    records: Uint
+    path: Text
+    control_url: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Message):
+    """Published records of a rank, in as many messages as it takes; ``last`` ends the report."""
+
+    operation = Operation.REPORT
+    aligned = ("records", "generations", "versions", "sizes", "keys", "leased_ms")
+    mutates = True
+    records: Uints
+    generations: Uints
+    versions: Versions
+    sizes: Uints
+    keys: Keys
+    leased_ms: Uints
+    last: Bool
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat(Message):
+    """A rank lives; its counters, for status and metrics."""
+
+    operation = Operation.HEARTBEAT
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed(Message):
+    """A rank has seen these records published."""
+
+    operation = Operation.CONFIRMED
+    aligned = ("records", "generations", "versions")
+    mutates = True
+    records: Uints
+    generations: Uints
+    versions: Versions
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge(Message):
+    """A rank has carried out commands, with the outcome of each."""
+
+    operation = Operation.ACKNOWLEDGE
+    aligned = ("ids", "codes")
+    mutates = True
+    ids: Uints
+    codes: Codes_
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure(Message):
+    """A rank needs this much evicted.
+
+    The raw frames are little-endian uint32 arrays: records read since the last such message, and
+    their access clocks in 1/16 s.
+    """
+
+    operation = Operation.PRESSURE
+    mutates = True
+    bytes_wanted: Uint
+    records_wanted: Uint
+    touched: RawBytes
+    clocks: RawBytes
+
+
+@dataclass(frozen=True, slots=True)
+class Resync(Message):
+    """A rank missed events: which commands are outstanding?"""
+
+    operation = Operation.RESYNC
+
+
+@dataclass(frozen=True, slots=True)
+class Leave(Message):
+    """A rank leaves for good; its replicas are gone."""
+
+    operation = Operation.LEAVE
+    mutates = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve(Message):
+    """Records with space for objects of these sizes; the first ``needed`` are waited for.
+
+    ``grant`` is the client's number of this grant, which never repeats.
+    """
+
+    operation = Operation.RESERVE
+    aligned = ("sizes",)
+    mutates = True
+    grant: Uint
+    needed: Uint
+    sizes: Uints
+
+
+@dataclass(frozen=True, slots=True)
+class Return(Message):
+    """Gives reserved records back; generations say which use of them is meant."""
+
+    operation = Operation.RETURN
+    aligned = ("records", "generations")
+    mutates = True
+    records: Uints
+    generations: Uints
+
+
+@dataclass(frozen=True, slots=True)
+class Forfeit(Message):
+    """The client never learned what these reserves granted: they come back, now or when they run."""
+
+    operation = Operation.FORFEIT
+    mutates = True
+    grants: Uints
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm(Message):
+    """The client has published these records."""
+
+    operation = Operation.CONFIRM
+    aligned = ("records", "generations")
+    mutates = True
+    records: Uints
+    generations: Uints
+
+
+@dataclass(frozen=True, slots=True)
+class Pin(Message):
+    """Pins records on behalf of a client that cannot write its slots or has none free."""
+
+    operation = Operation.PIN
+    aligned = ("records", "generations")
+    mutates = True
+    records: Uints
+    generations: Uints
+
+
+@dataclass(frozen=True, slots=True)
+class Unpin(Message):
+    """Ends pins that were asked for by message."""
+
+    operation = Operation.UNPIN
+    aligned = ("records", "generations")
+    mutates = True
+    records: Uints
+    generations: Uints
+
+
+REQUESTS_TO_META = (
+    Hello, Lookup, Claim, Remove, Lease, Unlease, MembersQuery, StatusQuery, Goodbye,
+    KeepAlive, Join, Report, Heartbeat, Confirmed, Acknowledge, Pressure, Resync, Leave,
+)  # fmt: skip
+REQUESTS_TO_RANK = (
+    Hello, Reserve, Return, Forfeit, Confirm, Pin, Unpin, Goodbye, KeepAlive,
+)  # fmt: skip

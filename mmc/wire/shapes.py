@@ -1,0 +1,135 @@
+"""What a message's field may hold: each shape says yes or no to a decoded value.
+
+Shapes are attached to the fields of the messages as annotations, so that the declaration of a
+message is its validation and its documentation at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, NamedTuple, NewType
+
+from mmc.identifiers import MAX_KEY_BYTES, MAX_REPLICAS, Member
+
+MAX_TEXT = 4096
+MAX_KEYS = 16384
+_UINT64 = 1 << 64
+_INT63 = 1 << 63
+
+
+class Shape(NamedTuple):
+    """A field's name in the wire reference, and the test of a decoded value."""
+
+    name: str
+    holds: Callable[[object], bool]
+
+
+def _is_uint(value: object) -> bool:
+    return type(value) is int and 0 <= value < _UINT64
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str and len(value) <= MAX_TEXT
+
+
+def _is_tuple_of(value: object, kind: type) -> bool:
+    return type(value) is tuple and len(value) <= MAX_KEYS and set(map(type, value)) <= {kind}
+
+
+def _are_uints(value: object) -> bool:
+    return _is_tuple_of(value, int) and _spans(value, 0, _UINT64)
+
+
+def _are_codes(value: object) -> bool:
+    return _is_tuple_of(value, int) and _spans(value, -_INT63, _INT63)
+
+
+def _spans(value: object, low: int, high: int) -> bool:
+    assert isinstance(value, tuple)
+    return not value or (min(value) >= low and max(value) < high)
+
+
+def _are_keys(value: object) -> bool:
+    return (
+        _is_tuple_of(value, bytes)
+        and isinstance(value, tuple)
+        and all(0 < len(key) <= MAX_KEY_BYTES and 0 not in key for key in value)
+    )
+
+
+def _are_rows(value: object, width: int) -> bool:
+    """A tuple of tuples of ``width`` unsigned words."""
+    return (
+        _is_tuple_of(value, tuple)
+        and isinstance(value, tuple)
+        and all(len(row) == width and _are_uints(row) for row in value)
+    )
+
+
+def _are_places(value: object) -> bool:
+    return (
+        _is_tuple_of(value, tuple)
+        and isinstance(value, tuple)
+        and all(len(places) <= MAX_REPLICAS and _are_rows(places, 3) for places in value)
+    )
+
+
+def _is_member(value: object) -> bool:
+    if type(value) is not tuple or len(value) != len(Member._fields):
+        return False
+    return all(map(_is_uint, value[:-2])) and all(map(_is_text, value[-2:]))
+
+
+def _are_members(value: object) -> bool:
+    return _is_tuple_of(value, tuple) and isinstance(value, tuple) and all(map(_is_member, value))
+
+
+def _are_counters(value: object) -> bool:
+    return (
+        _is_tuple_of(value, tuple)
+        and isinstance(value, tuple)
+        and all(len(row) == 2 and _is_text(row[0]) and _is_uint(row[1]) for row in value)  # noqa: PLR2004 - a pair
+    )
+
+
+def _are_rank_counters(value: object) -> bool:
+    return (
+        _is_tuple_of(value, tuple)
+        and isinstance(value, tuple)
+        and all(len(row) == 2 and _is_uint(row[0]) and _are_counters(row[1]) for row in value)  # noqa: PLR2004 - a pair
+    )
+
+
+Raw = NewType("Raw", bytes)
+"""Bytes that travel in a frame of their own, behind the metadata."""
+
+Place = tuple[int, int, int]
+Counter = tuple[str, int]
+
+Uint = Annotated[int, Shape("uint", _is_uint)]
+Bool = Annotated[bool, Shape("bool", lambda value: type(value) is bool)]
+Code_ = Annotated[
+    int, Shape("code", lambda value: type(value) is int and -_INT63 <= value < _INT63)
+]
+Text = Annotated[str, Shape("text", _is_text)]
+Uints = Annotated[tuple[int, ...], Shape("uint list", _are_uints)]
+Codes_ = Annotated[tuple[int, ...], Shape("code list", _are_codes)]
+Keys = Annotated[tuple[bytes, ...], Shape("key list", _are_keys)]
+Places = Annotated[
+    tuple[tuple[Place, ...], ...],
+    Shape("list of lists of (rank, record, generation)", _are_places),
+]
+Versions = Annotated[
+    tuple[tuple[int, int, int, int], ...],
+    Shape("list of (epoch, client, counter, position)", lambda value: _are_rows(value, 4)),
+]
+Terms = Annotated[
+    tuple[tuple[int, int], ...], Shape("list of (rank, term)", lambda value: _are_rows(value, 2))
+]
+Members = Annotated[tuple[Member, ...], Shape("list of members", _are_members)]
+Counters = Annotated[tuple[Counter, ...], Shape("list of (name, uint)", _are_counters)]
+RankCounters = Annotated[
+    tuple[tuple[int, tuple[Counter, ...]], ...],
+    Shape("list of (rank, list of (name, uint))", _are_rank_counters),
+]
+RawBytes = Annotated[Raw, Shape("raw frame", lambda value: type(value) is bytes)]

@@ -1,0 +1,1 @@
+"""Launchers, checks and benchmarks; nothing in mmc or brokers imports them."""

@@ -1,0 +1,1 @@
+"""The tests of MemCache; README.md says which goes where."""

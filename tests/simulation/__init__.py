@@ -1,0 +1,1 @@
+"""Whole clusters of actors under a simulated clock, network and memory."""

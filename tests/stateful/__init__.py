@@ -1,0 +1,1 @@
+"""One structure against its model, step by step."""
