@@ -1,0 +1,1 @@
+"""The thin runtime: sockets, clock and threads around the actors.  The only importer of zmq."""

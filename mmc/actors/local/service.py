@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mmc.actors.contract import EVENTS, META, Note, Subscribe
@@ -204,10 +205,7 @@ class LocalActor:
         parts = [stored[at : at + step] for at in range(0, len(stored), step)]
         self._report_missing = len(parts)
         for part in parts:
-            self._ask(
-                self._report_of(part, last=False),
-                lambda t, part=part: self._reported(t, number, part),
-            )
+            self._ask(self._report_of(part, last=False), partial(self._reported, number, part))
         if not parts:
             self._finish_report(number)
 
@@ -225,7 +223,7 @@ class LocalActor:
             last,
         )
 
-    def _reported(self, ticket: Ticket, number: int, part: list[int]) -> None:
+    def _reported(self, number: int, part: list[int], ticket: Ticket) -> None:
         if number != self._join_number:
             return
         if not isinstance(ticket.reply, replies.Codes):

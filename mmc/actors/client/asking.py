@@ -1,0 +1,221 @@
+"""Operations that ask: where keys are, what they are, remove, lease.
+
+Every operation takes a list of keys and gives one answer per key, by its deadline.  Lists longer than a
+message may be travel in several, all at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mmc.actors.client.calls import Replies, Until
+from mmc.errors import Code
+from mmc.identifiers import Location, ObjectVersion, key_hash
+from mmc.segments.reader import Hit, check
+from mmc.wire import replies, requests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mmc.actors.client.calls import Operation
+    from mmc.actors.client.service import ClientActor
+    from mmc.actors.link import Ticket
+    from mmc.wire.operations import Message
+
+_AGAIN_S = 0.001
+_LONGEST_AGAIN_S = 0.1
+
+
+class Row(NamedTuple):
+    """What the meta service says of one key."""
+
+    code: Code
+    version: ObjectVersion
+    size: int
+    leased: bool
+    places: tuple[Location, ...]
+
+
+_NO_VERSION = ObjectVersion(0, 0, 0, 0)
+
+
+class KeyInfo(NamedTuple):
+    """What is known of one object: bytes, explicit lease, and the ranks of its readable replicas."""
+
+    size: int
+    leased: bool
+    ranks: tuple[int, ...]
+
+
+def ask_in_parts(
+    client: ClientActor,
+    keys: Sequence[bytes],
+    message: Callable[[tuple[bytes, ...]], Message],
+    deadline: float,
+) -> Operation[list[tuple[Sequence[bytes], Ticket]]]:
+    """Send one message per part of the keys; returns each part with its done ticket."""
+    step = client.limits.keys_per_message
+    parts = [keys[at : at + step] for at in range(0, len(keys), step)]
+    tickets = [client.ask_meta(message(tuple(part)), deadline) for part in parts]
+    yield Replies(tickets)
+    return list(zip(parts, tickets, strict=True))
+
+
+def lookup(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[Row]]:
+    """What the meta service knows of these keys."""
+    rows: list[Row] = []
+    answers = yield from ask_in_parts(client, keys, requests.Lookup, deadline)
+    for part, ticket in answers:
+        found = ticket.reply
+        if not isinstance(found, replies.Found) or len(found.codes) != len(part):
+            rows += [Row(_failed(ticket), _NO_VERSION, 0, leased=False, places=())] * len(part)
+            continue
+        client.saw_view(found.view)
+        for code, version, size, leased, places in zip(
+            found.codes, found.versions, found.sizes, found.leased, found.places, strict=True
+        ):
+            where = tuple(Location(*place) for place in places)
+            rows.append(Row(Code(code), ObjectVersion(*version), size, bool(leased), where))
+    return rows
+
+
+def _failed(ticket: Ticket) -> Code:
+    return ticket.code if ticket.code != Code.OK else Code.INTERNAL
+
+
+def locate(
+    client: ClientActor, keys: Sequence[bytes], deadline: float
+) -> Operation[list[Hit | Code]]:
+    """Readable replicas of these keys on this host, by the word of the meta service.
+
+    The record itself decides: of a key that is claimed but not published there is no object yet, and
+    where a listed record has just passed away, the meta service is asked again.
+    """
+    answers: dict[int, Hit | Code] = {}
+    pending = list(range(len(keys)))
+    pause = _AGAIN_S
+    while pending:
+        rows = yield from lookup(client, [keys[i] for i in pending], deadline)
+        refreshed = False
+        again = []
+        for position, row in zip(pending, rows, strict=True):
+            if row.code not in (Code.OK, Code.WRONG_STATE):
+                answers[position] = row.code
+                continue
+            if not refreshed and not any(place.rank in client.ranks for place in row.places):
+                refreshed = True
+                yield Replies([client.refresh_members(max(0.0, deadline - client.now))])
+            answer = _read_place(client, keys[position], row)
+            if answer is None:
+                again.append(position)
+            else:
+                answers[position] = answer
+        if again and client.now + pause >= deadline:
+            answers.update(dict.fromkeys(again, Code.UNREACHABLE))
+            break
+        if again:
+            yield Until(client.now + pause)
+            pause = min(2 * pause, _LONGEST_AGAIN_S)
+        pending = again
+    return [answers[position] for position in range(len(keys))]
+
+
+def _read_place(client: ClientActor, key: bytes, row: Row) -> Hit | Code | None:
+    """A hit; -3007 claimed and not published; -3014 on no segment of this host; None: ask again."""
+    hashed = key_hash(key)
+    here = [place for place in row.places if place.rank in client.ranks]
+    for place in here:
+        hit = check(client.ranks[place.rank].segment, place.record, key, hashed)
+        if hit is not None and hit.generation == place.generation:
+            client.reader.remember(key, hit)
+            return hit
+    if row.code == Code.WRONG_STATE:
+        return Code.NOT_FOUND
+    return None if here else Code.UNREACHABLE
+
+
+def query(
+    client: ClientActor, keys: Sequence[bytes], deadline: float
+) -> Operation[list[KeyInfo | Code]]:
+    """What is known of these keys."""
+    rows = yield from lookup(client, keys, deadline)
+    infos: list[KeyInfo | Code] = []
+    claimed = [i for i, row in enumerate(rows) if row.code == Code.WRONG_STATE]
+    hits = yield from locate(client, [keys[i] for i in claimed], deadline)
+    published = {i for i, hit in zip(claimed, hits, strict=True) if isinstance(hit, Hit)}
+    for position, row in enumerate(rows):
+        if row.code == Code.OK or position in published:
+            infos.append(KeyInfo(row.size, row.leased, tuple(p.rank for p in row.places)))
+        else:
+            infos.append(Code.NOT_FOUND if row.code == Code.WRONG_STATE else row.code)
+    return infos
+
+
+def codes_for(
+    client: ClientActor,
+    keys: Sequence[bytes],
+    message: Callable[[tuple[bytes, ...]], Message],
+    deadline: float,
+) -> Operation[list[Code]]:
+    """One code per key, from a request that answers so: remove, lease, unlease."""
+    codes: list[Code] = []
+    answers = yield from ask_in_parts(client, keys, message, deadline)
+    for part, ticket in answers:
+        reply = ticket.reply
+        if isinstance(reply, replies.Codes) and len(reply.codes) == len(part):
+            codes += [Code(code) for code in reply.codes]
+        else:
+            codes += [_failed(ticket)] * len(part)
+    return codes
+
+
+def remove(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[Code]]:
+    """Remove keys: 0, -3007 missing, -3104 leased, -3018 a rank is unsound, -3004 undecided."""
+    return codes_for(client, keys, requests.Remove, deadline)
+
+
+def lease(
+    client: ClientActor, keys: Sequence[bytes], ttl_ms: int, deadline: float
+) -> Operation[list[Code]]:
+    """Lease keys for ``ttl_ms`` (0: the configured default), counted from now."""
+    return codes_for(client, keys, lambda part: requests.Lease(part, ttl_ms), deadline)
+
+
+def unlease(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[Code]]:
+    """End this client's leases early."""
+    return codes_for(client, keys, requests.Unlease, deadline)
+
+
+def status(client: ClientActor, deadline: float) -> Operation[replies.StatusReport | Code]:
+    """The counters of the meta service and of each rank."""
+    ticket = client.ask_meta(requests.StatusQuery(), deadline)
+    yield Replies([ticket])
+    return ticket.reply if isinstance(ticket.reply, replies.StatusReport) else _failed(ticket)
+
+
+def greet_rank(client: ClientActor, rank: int, deadline: float) -> Operation[Code]:
+    """See to it that a rank knows this client, so that it has slots for pins."""
+    handle = client.ranks.get(rank)
+    if handle is None:
+        return Code.NO_SUCH_RANK
+    if handle.slots is not None:
+        return Code.OK
+    ticket = handle.link.request(requests.KeepAlive(), deadline, client.now, lambda _: None)
+    yield Replies([ticket])
+    return ticket.code
+
+
+def pin_by_message(
+    client: ClientActor, hit: Hit, deadline: float, *, unpin: bool = False
+) -> Operation[Code]:
+    """Have the rank pin or unpin a record, where this client cannot by itself."""
+    for handle in client.ranks.values():
+        if handle.segment is hit.segment:
+            kind = requests.Unpin if unpin else requests.Pin
+            message = kind((hit.record,), (hit.generation,))
+            ticket = handle.link.request(message, deadline, client.now, lambda _: None)
+            yield Replies([ticket])
+            if isinstance(ticket.reply, replies.Codes) and ticket.reply.codes:
+                return Code(ticket.reply.codes[0])
+            return _failed(ticket)
+    return Code.NO_SUCH_RANK

@@ -1,0 +1,119 @@
+"""Calls: operations that wait, written as generators, and driven by whoever waits for them.
+
+An operation yields what it needs before it can go on:
+
+- :class:`Replies`: until these requests are done (they all are, by their deadlines);
+- :class:`Until`: until a time;
+- :class:`Copies`: until these bytes are copied, which its driver does outside any lock.
+
+The same operations serve blocking callers, asyncio, and the simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from mmc.actors.link import Ticket
+    from mmc.segments.memory import Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """Wait until these requests are done."""
+
+    tickets: Sequence[Ticket]
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Wait until a time."""
+
+    when: float
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy pieces, in their order, to one place of a segment."""
+
+    memory: Memory
+    at: int
+    pieces: Sequence[memoryview]
+
+    def perform(self) -> None:
+        """Do it."""
+        at = self.at
+        for piece in self.pieces:
+            self.memory.copy_in(at, piece)
+            at += piece.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Have these copies made."""
+
+    copies: Sequence[Copy]
+
+
+Step = Replies | Until | Copies
+T = TypeVar("T")
+Operation = Generator[Step, float, T]
+"""An operation: it is sent the time whenever it goes on."""
+
+
+class Call(Generic[T]):
+    """One operation in progress."""
+
+    __slots__ = ("_operation", "_result", "copies", "done", "failure", "missing", "wake_at")
+
+    def __init__(self, operation: Operation[T]) -> None:
+        """Not begun yet."""
+        self._operation = operation
+        self._result: T | None = None
+        self.copies: Sequence[Copy] = ()
+        self.missing: Sequence[Ticket] = ()
+        self.wake_at: float | None = None
+        self.done = False
+        self.failure: BaseException | None = None
+
+    @property
+    def can_advance(self) -> bool:
+        """Whether nothing is waited for but the driver."""
+        return self.wake_at is None and all(ticket.done for ticket in self.missing)
+
+    def advance(self, now: float, *, begin: bool = False) -> None:
+        """Go on to the next step that is not fulfilled yet, or to the end."""
+        self.copies, self.missing, self.wake_at = (), (), None
+        try:
+            step = next(self._operation) if begin else self._operation.send(now)
+            while isinstance(step, Replies) and all(ticket.done for ticket in step.tickets):
+                step = self._operation.send(now)
+        except StopIteration as end:
+            self._result = end.value
+            self.done = True
+            return
+        except Exception as error:  # noqa: BLE001 # boundary: handed to the caller by result()
+            self.failure = error
+            self.done = True
+            return
+        match step:
+            case Replies(tickets):
+                self.missing = tickets
+            case Until(when):
+                self.wake_at = when
+            case Copies(copies):
+                self.copies = copies
+
+    def cancel(self) -> None:
+        """The caller is gone: let the operation clean up behind itself."""
+        self._operation.close()
+        self.done = True
+
+    def result(self) -> T:
+        """What the operation returned, or raises what it raised."""
+        assert self.done
+        if self.failure is not None:
+            raise self.failure
+        return self._result  # type: ignore[return-value] # set whenever there is no failure

@@ -1,0 +1,262 @@
+"""Put: reserve, write the version, claim while copying, publish, check, confirm.
+
+For each object, in this order, and each step for a reason:
+
+1. Records with space are *reserved* on the ranks that placement names (or idle reserves taken).
+2. The record turns odd and gets its *object version* before the claim is sent, so that its rank can always
+   say: published, pending, or gone.
+3. The *claim* travels while the bytes are copied.  Granted, the record is *published* under the term that
+   the reply names.  A readable object of that name: -3006, and the reserve is kept.  Pending: what was
+   granted is published first, then the rest is asked for again, until the deadline (-3101).
+4. After publishing: **fence**, then check that the segment is still what the claim was granted for.  The rank
+   stores ``closing``, fences, and then looks at records; so either it saw the record published, or
+   the writer sees its ``closing``.  In that case, and when the claim's outcome is unknown (-3010), the
+   put *settles*: it asks whether the name holds its version.  It never puts a second time.
+5. A version is zeroed before a put gives up, whatever the reason; from then on its claim is void.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmc.actors.client.asking import lookup
+from mmc.actors.client.calls import Copies, Copy, Replies, Until
+from mmc.actors.client.draft import Draft, Replica
+from mmc.actors.client.reserving import reserve_all
+from mmc.errors import Code
+from mmc.identifiers import ObjectVersion
+from mmc.segments import index, records
+from mmc.segments.extents import payload_position
+from mmc.wire import replies, requests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mmc.actors.client.calls import Operation
+    from mmc.actors.client.service import ClientActor
+    from mmc.actors.link import Ticket
+
+_CHUNK_SHARE = 4
+
+
+def put(
+    client: ClientActor,
+    keys: Sequence[bytes],
+    values: Sequence[Sequence[memoryview]],
+    replicas: int,
+    preferred: Sequence[int],
+    deadline: float,
+) -> Operation[list[Code]]:
+    """Put objects, each given as pieces that follow one another.
+
+    Returns:
+        One code per key: 0; -3006 exists; -3101 pending until the deadline; -3013 larger than the pool;
+        -3016 no space; -3018 no such rank; -3017, -3004 no answer; -3010 outcome unknown.  A key that
+        stands in the batch twice gets the outcome of its first.
+    """
+    drafts: dict[bytes, Draft] = {}
+    counter = client.next_put()
+    for key, pieces in zip(keys, values, strict=True):
+        if key not in drafts:
+            version = ObjectVersion(client.epoch, client.client, counter, len(drafts))
+            drafts[key] = Draft(key, version, pieces)
+    for chunk in _chunks(client, list(drafts.values())):
+        try:
+            yield from _put_chunk(client, chunk, replicas, preferred, deadline)
+        finally:
+            for draft in chunk:
+                _give_up(client, draft, Code.INTERNAL)
+    return [drafts[key].code or Code.OK for key in keys]
+
+
+def _chunks(client: ClientActor, drafts: list[Draft]) -> Iterable[list[Draft]]:
+    """Parts of a batch that fit in a message, and in a fraction of the smallest rank's pool."""
+    capacities = [handle.member.capacity for handle in client.ranks.values()]
+    most_bytes = min(capacities, default=0) // _CHUNK_SHARE
+    chunk: list[Draft] = []
+    size = 0
+    for draft in drafts:
+        full = len(chunk) == client.limits.keys_per_message or size + draft.size > most_bytes
+        if chunk and full:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(draft)
+        size += draft.size
+    if chunk:
+        yield chunk
+
+
+def _put_chunk(
+    client: ClientActor,
+    chunk: list[Draft],
+    replicas: int,
+    preferred: Sequence[int],
+    deadline: float,
+) -> Operation[None]:
+    yield from reserve_all(client, chunk, replicas, preferred, deadline)
+    drafts = [draft for draft in chunk if draft.code is None]
+    if not drafts:
+        return
+    for draft in drafts:
+        for replica in draft.replicas:
+            segment, record = replica.handle.segment, replica.record
+            replica.generation = records.begin_write(segment, record, draft.version)
+            records.describe(segment, record, draft.key, draft.hashed, draft.size)
+    ticket = _claim(client, drafts, deadline)
+    yield Copies(
+        [
+            Copy(
+                replica.handle.segment.memory,
+                payload_position(replica.handle.segment, replica.record),
+                draft.pieces,
+            )
+            for draft in drafts
+            for replica in draft.replicas
+        ]
+    )
+    pause = client.limits.pending_ms / 1000
+    while drafts:
+        yield Replies([ticket])
+        drafts = yield from _take_claimed(client, drafts, ticket, deadline)
+        if not drafts:
+            return
+        if client.now + pause >= deadline:
+            for draft in drafts:
+                _give_up(client, draft, Code.WRONG_STATE)
+            return
+        yield Until(client.now + pause)
+        pause = min(2 * pause, client.limits.pending_max_ms / 1000)
+        ticket = _claim(client, drafts, deadline)
+
+
+def _claim(client: ClientActor, drafts: list[Draft], deadline: float) -> Ticket:
+    version = drafts[0].version
+    claim = requests.Claim(
+        version.epoch,
+        version.counter,
+        tuple(draft.version.position for draft in drafts),
+        tuple(draft.key for draft in drafts),
+        tuple(draft.size for draft in drafts),
+        tuple(
+            tuple((r.handle.rank, r.record, r.generation) for r in draft.replicas)
+            for draft in drafts
+        ),
+    )
+    return client.ask_meta(claim, deadline)
+
+
+def _take_claimed(
+    client: ClientActor, drafts: list[Draft], ticket: Ticket, deadline: float
+) -> Operation[list[Draft]]:
+    """Act on the answer to a claim; returns the drafts to be claimed again."""
+    claimed = ticket.reply
+    if not isinstance(claimed, replies.Claimed) or len(claimed.codes) != len(drafts):
+        if ticket.code != Code.UNKNOWN_SEQUENCE:
+            for draft in drafts:
+                _give_up(client, draft, ticket.code or Code.INTERNAL)
+            return []
+        return (yield from _settle_claims(client, drafts, deadline))
+    client.saw_view(claimed.view)
+    terms = dict(claimed.terms)
+    pending = []
+    granted = []
+    for draft, code in zip(drafts, claimed.codes, strict=True):
+        if code == Code.OK:
+            granted.append(draft)
+        elif code == Code.WRONG_STATE:
+            pending.append(draft)
+        else:
+            _give_up(client, draft, Code(code))
+    yield from _publish(client, granted, terms, deadline)
+    return pending
+
+
+def _publish(
+    client: ClientActor, granted: list[Draft], terms: dict[int, int], deadline: float
+) -> Operation[None]:
+    clock = client.clock()
+    for draft in granted:
+        for replica in draft.replicas:
+            segment = replica.handle.segment
+            term = terms.get(replica.handle.rank, 0)
+            records.publish(segment, replica.record, replica.generation, term, clock)
+            index.insert(segment, draft.hashed, replica.record)
+        draft.is_published = True
+    if granted:
+        granted[0].replicas[0].handle.segment.memory.fence()
+    doubtful = []
+    for draft in granted:
+        if any(_stands(replica, terms) for replica in draft.replicas):
+            _succeed(client, draft)
+        else:
+            doubtful.append(draft)
+    yield from _settle_published(client, doubtful, deadline)
+
+
+def _stands(replica: Replica, terms: dict[int, int]) -> bool:
+    handle = replica.handle
+    return handle.segment.serves(terms.get(handle.rank, 0), handle.member.segment)
+
+
+def _succeed(client: ClientActor, draft: Draft) -> None:
+    draft.code = Code.OK
+    for replica in draft.replicas:
+        replica.handle.confirm(replica.record, replica.generation, client.now)
+
+
+def _settle_claims(
+    client: ClientActor, drafts: list[Draft], deadline: float
+) -> Operation[list[Draft]]:
+    """The claim may or may not have run: those that hold our version are claimed again under it."""
+    rows = yield from lookup(client, [draft.key for draft in drafts], deadline)
+    again = []
+    for draft, row in zip(drafts, rows, strict=True):
+        if row.version == draft.version and row.places:
+            again.append(draft)
+        else:
+            _give_up(client, draft, Code.UNKNOWN_SEQUENCE)
+    return again
+
+
+def _settle_published(
+    client: ClientActor, drafts: list[Draft], deadline: float
+) -> Operation[None]:
+    """Published while its rank changed terms: a success if the name holds our version, readable."""
+    pause = client.limits.pending_ms / 1000
+    while drafts:
+        rows = yield from lookup(client, [draft.key for draft in drafts], deadline)
+        again = []
+        for draft, row in zip(drafts, rows, strict=True):
+            mine = row.version == draft.version
+            if mine and row.code in (Code.OK, Code.NOT_FOUND):
+                _succeed(client, draft)
+            elif (mine or row.code == Code.UNREACHABLE) and client.now + pause < deadline:
+                again.append(draft)
+            else:
+                _withdraw(draft)
+        drafts = again
+        if drafts:
+            yield Until(client.now + pause)
+            pause = min(2 * pause, client.limits.pending_max_ms / 1000)
+
+
+def _withdraw(draft: Draft) -> None:
+    """Published in vain: the rank is to invalidate what it has not taken over."""
+    draft.code = Code.UNKNOWN_SEQUENCE
+    for replica in draft.replicas:
+        replica.handle.give_back(replica.record)
+
+
+def _give_up(client: ClientActor, draft: Draft, code: Code) -> None:
+    """End a draft that was not published; its records are idle reserves again."""
+    if draft.code is None:
+        draft.code = code
+    if draft.is_published:
+        if draft.code == Code.INTERNAL:
+            _withdraw(draft)
+        return
+    for replica in draft.replicas:
+        if replica.generation:
+            records.abandon(replica.handle.segment, replica.record)
+        replica.handle.keep(replica.record, replica.capacity, client.now)
+    draft.replicas = []

@@ -1,0 +1,216 @@
+"""A rank as a client has it: its segment, its session, and the reserves held on it.
+
+1. A reserve is a record with space that this client alone may write.  It is *idle* here, or in the hands
+   of one put, which either publishes it or gives it back here.
+2. Idle reserves are returned to the rank after a while.  What the rank granted without this client
+   learning of it (the answer came too late, or never) is *forfeited* by the number of its grant.
+3. Published records are confirmed in batches; returns, forfeits and confirmations are repeated until
+   the rank has answered, since each names exactly what it means.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from mmc.actors.link import Link, Ticket
+from mmc.cache.space import rounded
+from mmc.errors import Code
+from mmc.segments import records
+from mmc.segments.pins import slots_of
+from mmc.wire import replies, requests
+from mmc.wire.operations import PeerKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mmc.actors.contract import Draw
+    from mmc.identifiers import Member
+    from mmc.limits import ClientLimits
+    from mmc.segments.layout import Segment
+    from mmc.wire.operations import Message
+
+_PATIENCE_S = 5.0
+_MOST_WASTE = 4
+_CONFIRM_BATCH = 64
+_AHEAD_RECORDS = 32
+_AHEAD_SHARE = 2
+
+
+class Reserve(NamedTuple):
+    """A record with space, idle since a time."""
+
+    record: int
+    capacity: int
+    since: float
+
+
+class RankHandle:
+    """One rank of this host."""
+
+    def __init__(
+        self, member: Member, segment: Segment, client: int, limits: ClientLimits,
+        ahead_bytes: int, draw: Draw,
+    ) -> None:  # fmt: skip
+        """``ahead_bytes`` may be held beyond what is needed."""
+        self.member = member
+        self.segment = segment
+        self.rank = member.rank
+        self._limits = limits
+        self._ahead_bytes = ahead_bytes
+        self.link = Link(
+            member.rank, client, PeerKind.CLIENT, limits, draw, self._on_open, Code.NO_SUCH_RANK
+        )
+        self.slots: deque[int] | None = None
+        self._idle: dict[int, list[Reserve]] = {}
+        self._grants = draw() >> 20 << 20
+        self._disowned: set[Ticket] = set()
+        self._returning: dict[int, int] = {}
+        self._forfeiting: dict[int, None] = {}
+        self._confirming: dict[int, int] = {}
+        self._confirm_at: float | None = None
+        self._housekeeping: set[type[Message]] = set()
+        self._retry_at: float | None = None
+
+    def _on_open(self, welcome: replies.Welcome, _now: float) -> None:
+        if self.slots is None and self.segment.memory.writable:
+            self.slots = deque(slots_of(self.segment, welcome.row))
+
+    # Reserves
+
+    def take(self, size: int) -> Reserve | None:
+        """An idle reserve that holds ``size`` bytes without wasting much."""
+        length = rounded(size)
+        best = min(
+            (c for c, held in self._idle.items() if held and length <= c <= _MOST_WASTE * length),
+            default=None,
+        )
+        return None if best is None else self._idle[best].pop()
+
+    def keep(self, record: int, capacity: int, now: float) -> None:
+        """A reserve is idle again."""
+        self._idle.setdefault(capacity, []).append(Reserve(record, capacity, now))
+
+    def ask(self, sizes: list[int], deadline: float, now: float) -> Ticket:
+        """Ask the rank for reserves of these sizes, and of some more like the last of them."""
+        self._grants += 1
+        grant = self._grants
+        size = sizes[-1]
+        ahead = min(_AHEAD_RECORDS, max(2 * len(sizes), 4))
+        ahead = min(ahead, self._ahead_bytes // _AHEAD_SHARE // rounded(size))
+        message = requests.Reserve(grant, len(sizes), (*sizes, *[size] * ahead))
+        return self.link.request(message, deadline, now, lambda t: self._granted(t, grant))
+
+    def _granted(self, ticket: Ticket, grant: int) -> None:
+        if not isinstance(ticket.reply, replies.Reserved | replies.Failure):
+            self._forfeiting[grant] = None
+        elif ticket in self._disowned:
+            self._disowned.discard(ticket)
+            self._keep_granted(ticket)
+
+    def disown(self, ticket: Ticket) -> None:
+        """Whoever asked is gone: what is granted is idle."""
+        if ticket.done:
+            self._keep_granted(ticket)
+        else:
+            self._disowned.add(ticket)
+
+    def _keep_granted(self, ticket: Ticket) -> None:
+        if isinstance(ticket.reply, replies.Reserved):
+            for record, capacity in zip(
+                ticket.reply.records, ticket.reply.capacities, strict=True
+            ):
+                self.keep(record, capacity, ticket.since)
+
+    def idle_reserves(self) -> int:
+        """How many reserves are idle here."""
+        return sum(map(len, self._idle.values()))
+
+    def give_back_idle(self, before: float) -> None:
+        """Return the reserves that have been idle since before a time."""
+        for capacity, held in list(self._idle.items()):
+            old = [reserve for reserve in held if reserve.since <= before]
+            if old:
+                self._idle[capacity] = [reserve for reserve in held if reserve.since > before]
+                for reserve in old:
+                    self.give_back(reserve.record)
+            if not self._idle[capacity]:
+                del self._idle[capacity]
+
+    def give_back(self, record: int) -> None:
+        """Return one record, idle or published in vain."""
+        self._returning[record] = records.generation_of(self.segment, record)
+
+    def confirm(self, record: int, generation: int, now: float) -> None:
+        """Tell the rank, soon, that a record is published."""
+        self._confirming[record] = generation
+        if self._confirm_at is None:
+            self._confirm_at = now + self._limits.confirm_delay_ms / 1000
+
+    # Housekeeping
+
+    def expire(self, now: float) -> None:
+        """Return, forfeit and confirm what is due; whatever fails is said again."""
+        self.give_back_idle(now - self._limits.reserve_idle_ms / 1000)
+        if self._retry_at is not None and self._retry_at <= now:
+            self._retry_at = None
+        due = self._confirm_at is not None and self._confirm_at <= now
+        if due or len(self._confirming) >= _CONFIRM_BATCH:
+            self.flush_confirmations(now)
+        self._say_by_record(self._returning, requests.Return, now)
+        if self._forfeiting and self._may_say(requests.Forfeit):
+            said, self._forfeiting = self._forfeiting, {}
+            self._say(requests.Forfeit(tuple(said)), now, lambda: self._forfeiting.update(said))
+        self.link.expire(now)
+
+    def flush_confirmations(self, now: float) -> None:
+        """Confirm now what has been published."""
+        waits = bool(self._confirming) and not self._may_say(requests.Confirm)
+        self._confirm_at = now + self._limits.confirm_delay_ms / 1000 if waits else None
+        self._say_by_record(self._confirming, requests.Confirm, now)
+
+    def _say_by_record(
+        self,
+        queue: dict[int, int],
+        kind: type[requests.Return] | type[requests.Confirm],
+        now: float,
+    ) -> None:
+        if queue and self._may_say(kind):
+            said = dict(queue)
+            queue.clear()
+            message = kind(tuple(said), tuple(said.values()))
+            self._say(message, now, lambda: queue.update({**said, **queue}))
+
+    def _may_say(self, kind: type[Message]) -> bool:
+        return kind not in self._housekeeping and self._retry_at is None
+
+    def _say(self, message: Message, now: float, again: Callable[[], None]) -> None:
+        kind = type(message)
+        self._housekeeping.add(kind)
+
+        def said(ticket: Ticket) -> None:
+            self._housekeeping.discard(kind)
+            if not isinstance(ticket.reply, replies.Codes):
+                again()
+                self._retry_at = now + self._limits.retry_max_ms / 1000
+
+        self.link.request(message, now + _PATIENCE_S, now, said)
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`expire` has something to do."""
+        times = [self.link.next_deadline(), self._confirm_at, self._retry_at]
+        oldest = min((held[0].since for held in self._idle.values() if held), default=None)
+        if oldest is not None:
+            times.append(oldest + self._limits.reserve_idle_ms / 1000)
+        if self._retry_at is None and (
+            (self._returning and requests.Return not in self._housekeeping)
+            or (self._forfeiting and requests.Forfeit not in self._housekeeping)
+        ):
+            times.append(0.0)
+        return min((time for time in times if time is not None), default=None)
+
+    def is_quiet(self) -> bool:
+        """Whether the rank has been told everything."""
+        return not (
+            self._returning or self._confirming or self._forfeiting or self._housekeeping
+        )

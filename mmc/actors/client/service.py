@@ -1,0 +1,257 @@
+"""The client as an actor: its sessions with the meta service and the ranks of its host.
+
+What users call are operations (:mod:`mmc.actors.client.putting`, :mod:`mmc.actors.client.asking`), which
+run on this actor as :class:`~mmc.actors.client.calls.Call`.  Everything here runs under its driver's lock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, TypeVar
+
+from mmc.actors.client.calls import Call
+from mmc.actors.client.ranks import RankHandle
+from mmc.actors.contract import EVENTS, META, Subscribe
+from mmc.actors.link import Link, Ticket
+from mmc.cache.membership import MemberState
+from mmc.errors import Code, RemoteProtocolError
+from mmc.segments.reader import Reader
+from mmc.wire import replies, requests
+from mmc.wire.codec import decode_body, decode_header
+from mmc.wire.operations import PeerKind
+from mmc.wire.topics import MEMBER, GapDetector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mmc.actors.client.calls import Operation
+    from mmc.actors.contract import Address, Draw, Effect
+    from mmc.identifiers import Member
+    from mmc.limits import ClientLimits
+    from mmc.segments.layout import Segment
+    from mmc.wire.operations import Message
+    from mmc.wire.sequence import Frames
+
+_CLOCK_PER_S = 16
+T = TypeVar("T")
+
+
+class ClientActor:
+    """One client process's end of the cluster."""
+
+    def __init__(
+        self,
+        client: int,
+        limits: ClientLimits,
+        ahead_bytes: int,
+        draw: Draw,
+        attach: Callable[[Member], Segment | None],
+    ) -> None:
+        """``client`` is its random id; ``attach`` maps a member's segment if it is on this host."""
+        self.client = client
+        self.limits = limits
+        self._ahead_bytes = ahead_bytes
+        self._draw = draw
+        self._attach = attach
+        self._link = Link(
+            META, client, PeerKind.CLIENT, limits, draw, self._on_open, Code.META_UNREACHABLE
+        )
+        self.events_url = ""
+        self.ranks: dict[int, RankHandle] = {}
+        self.members: dict[int, Member] = {}
+        self.reader = Reader({}, limits.locations_max)
+        self._view = 0
+        self._viewing = False
+        self._gap = GapDetector()
+        self._puts = 0
+        self._waiting: dict[Call[object], None] = {}
+        self._effects: list[Effect] = []
+        self.counters: Counter[str] = Counter()
+        self.now = 0.0
+
+    # The interface of an actor
+
+    def start(self, now: float) -> list[Effect]:
+        """Say hello."""
+        self.now = now
+        self._link.greet(now)
+        return self._flush()
+
+    def receive(self, source: Address, frames: Frames, now: float) -> list[Effect]:
+        """Take a reply or an event."""
+        self.now = now
+        if source == META:
+            self._link.receive(frames, now)
+        elif source == EVENTS:
+            self._receive_event(frames)
+        elif isinstance(source, int) and source in self.ranks:
+            self.ranks[source].link.receive(frames, now)
+        return self._flush()
+
+    def expire(self, now: float) -> list[Effect]:
+        """Retry, time out, confirm, and return what is idle."""
+        self.now = now
+        self._link.expire(now)
+        for handle in list(self.ranks.values()):
+            handle.expire(now)
+        for call in self._waiting:
+            if call.wake_at is not None and call.wake_at <= now:
+                call.wake_at = None
+        return self._flush()
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`expire` has something to do."""
+        times = [self._link.next_deadline()]
+        times.extend(handle.next_deadline() for handle in self.ranks.values())
+        times.extend(call.wake_at for call in self._waiting)
+        return min((time for time in times if time is not None), default=None)
+
+    def _flush(self) -> list[Effect]:
+        effects, self._effects = self._effects, []
+        effects += self._link.take_effects()
+        for handle in self.ranks.values():
+            effects += handle.link.take_effects()
+        return effects
+
+    # Calls
+
+    def begin(self, operation: Operation[T], now: float) -> tuple[Call[T], list[Effect]]:
+        """Start an operation."""
+        self.now = now
+        call = Call(operation)
+        call.advance(now, begin=True)
+        return call, self._after(call)
+
+    def advance(self, call: Call[T], now: float) -> list[Effect]:
+        """Go on with an operation whose wait is over."""
+        self.now = now
+        call.advance(now)
+        return self._after(call)
+
+    def _after(self, call: Call[T]) -> list[Effect]:
+        if call.done or call.copies:
+            self._waiting.pop(call, None)  # type: ignore[arg-type] # any call
+        else:
+            self._waiting[call] = None  # type: ignore[index] # any call
+        return self._flush()
+
+    def cancel(self, call: Call[T], now: float) -> list[Effect]:
+        """The caller is gone."""
+        self.now = now
+        call.cancel()
+        return self._after(call)
+
+    def take_ready(self) -> list[Call[object]]:
+        """Calls that wait no more: their drivers are to go on with them."""
+        ready = [call for call in self._waiting if call.can_advance]
+        for call in ready:
+            del self._waiting[call]
+        return ready
+
+    # Asking
+
+    def ask_meta(self, message: Message, deadline: float) -> Ticket:
+        """Ask the meta service."""
+        return self._link.request(message, deadline, self.now, _nothing)
+
+    @property
+    def epoch(self) -> int:
+        """The highest epoch known."""
+        return self._link.epoch
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the meta service has ever answered."""
+        return self._view > 0
+
+    def next_put(self) -> int:
+        """The number of the next put, which never repeats."""
+        self._puts += 1
+        return self._puts
+
+    def clock(self) -> int:
+        """The access clock."""
+        return int(self.now * _CLOCK_PER_S)
+
+    # Membership
+
+    def _on_open(self, welcome: replies.Welcome, _now: float) -> None:
+        self.events_url = welcome.events_url
+        self._effects.append(Subscribe((MEMBER,)))
+        self._take_members(welcome.view, welcome.members)
+
+    def saw_view(self, view: int) -> None:
+        """Some reply names a view of the membership: ask for it when it is news."""
+        if view != self._view and not self._viewing and self._link.is_open:
+            self.refresh_members()
+
+    def refresh_members(self, deadline_s: float = 5.0) -> Ticket:
+        """Ask who is there."""
+        self._viewing = True
+        message = requests.MembersQuery()
+        return self._link.request(message, self.now + deadline_s, self.now, self._membership)
+
+    def _membership(self, ticket: Ticket) -> None:
+        self._viewing = False
+        if isinstance(ticket.reply, replies.Membership):
+            self._take_members(ticket.reply.view, ticket.reply.members)
+
+    def _take_members(self, view: int, members: tuple[Member, ...]) -> None:
+        self._view = view
+        self.members = {member.rank: member for member in members}
+        for rank, handle in list(self.ranks.items()):
+            member = self.members.get(rank)
+            if member is None or member.segment != handle.segment.id:
+                del self.ranks[rank]
+            else:
+                handle.member = member
+        for member in members:
+            if member.rank not in self.ranks and member.path:
+                segment = self._attach(member)
+                if segment is not None:
+                    self.ranks[member.rank] = RankHandle(
+                        member, segment, self.client, self.limits, self._ahead_bytes, self._draw
+                    )
+        segments = {rank: self.ranks[rank].segment for rank in sorted(self.ranks)}
+        if segments != self.reader.segments:
+            self.reader = Reader(segments, self.limits.locations_max)
+
+    def writable_ranks(self) -> list[int]:
+        """The ranks of this host that puts may go to: the suspect only when there are no others."""
+        writable = [
+            rank for rank, handle in sorted(self.ranks.items()) if handle.segment.memory.writable
+        ]
+        sound = [
+            rank for rank in writable if self.members[rank].state != MemberState.SUSPECT
+        ]
+        return sound or writable
+
+    def _receive_event(self, frames: Frames) -> None:
+        try:
+            header = decode_header(frames)
+            event = decode_body(header, frames)
+        except RemoteProtocolError:
+            self.counters["malformed events"] += 1
+            return
+        if isinstance(event, replies.MemberChange) and header.epoch == self._link.epoch:
+            self._gap.saw(header.epoch, event.number)
+            self.saw_view(event.view)
+
+    # The end
+
+    def give_back_all(self, now: float) -> list[Effect]:
+        """Confirm what is published and return every idle reserve."""
+        self.now = now
+        for handle in self.ranks.values():
+            handle.give_back_idle(now)
+            handle.flush_confirmations(now)
+            handle.expire(now)
+        return self._flush()
+
+    def is_quiet(self) -> bool:
+        """Whether the ranks have been told everything."""
+        return all(handle.is_quiet() for handle in self.ranks.values())
+
+
+def _nothing(_ticket: Ticket) -> None:
+    pass

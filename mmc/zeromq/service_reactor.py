@@ -1,0 +1,193 @@
+"""Runs a service's actor: one thread, its sockets, its clock.
+
+Everything that has arrived is taken before time is judged, so that a service that slept does not mistake
+its own absence for another's silence.  Nothing that arrives ends the loop.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Protocol
+
+import zmq
+
+from mmc.actors.contract import EVENTS, META, Note, Persist, Publish, Send, Subscribe
+from mmc.zeromq.clock import now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mmc.actors.contract import Actor, Effect
+    from mmc.wire.sequence import Frames
+
+_BURST = 512
+_LONGEST_WAIT_S = 1.0
+
+
+class Log(Protocol):
+    """Where notes go."""
+
+    def info(self, event: str, **fields: object) -> object:
+        """Log one event."""
+        ...
+
+
+class Ports:
+    """The sockets of one service: any of them may be absent.
+
+    ``meta`` asks the meta service; ``events`` hears it; ``clients`` is asked (its messages begin with the
+    route to the asker); ``publisher`` tells events.
+    """
+
+    def __init__(
+        self,
+        *,
+        meta: zmq.Socket[bytes] | None = None,
+        events: zmq.Socket[bytes] | None = None,
+        clients: zmq.Socket[bytes] | None = None,
+        publisher: zmq.Socket[bytes] | None = None,
+    ) -> None:
+        """The service owns them from here on."""
+        self.meta = meta
+        self.events = events
+        self.clients = clients
+        self.publisher = publisher
+        self.dropped = 0
+        self._topics: tuple[bytes, ...] = ()
+
+    def readable(self) -> list[zmq.Socket[bytes]]:
+        """The sockets that messages arrive on."""
+        return [socket for socket in (self.meta, self.events, self.clients) if socket is not None]
+
+    def send(self, effect: Send) -> None:
+        """Send without waiting; what cannot be queued is dropped, and asked for again."""
+        if effect.to == META:
+            self._send(self.meta, effect.frames)
+        elif isinstance(effect.to, bytes):
+            self._send(self.clients, (effect.to, *effect.frames))
+
+    def publish(self, effect: Publish) -> None:
+        """Publish an event."""
+        self._send(self.publisher, (effect.topic, *effect.frames))
+
+    def subscribe(self, effect: Subscribe) -> None:
+        """Hear these topics, and no others."""
+        if self.events is not None:
+            for topic in self._topics:
+                self.events.setsockopt(zmq.UNSUBSCRIBE, topic)
+            for topic in effect.topics:
+                self.events.setsockopt(zmq.SUBSCRIBE, topic)
+            self._topics = effect.topics
+
+    def _send(self, socket: zmq.Socket[bytes] | None, frames: Frames) -> None:
+        try:
+            if socket is not None:
+                socket.send_multipart(frames, zmq.DONTWAIT, copy=True)
+        except zmq.Again:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Close every socket."""
+        for socket in (self.meta, self.events, self.clients, self.publisher):
+            if socket is not None:
+                socket.close()
+
+
+class ServiceReactor:
+    """The loop around one actor."""
+
+    def __init__(
+        self,
+        actor: Actor,
+        ports: Ports,
+        log: Log,
+        persist: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """``persist`` writes down, durably, what the actor asks for."""
+        self._actor = actor
+        self._ports = ports
+        self._log = log
+        self._persist = persist
+        self._notes: dict[str, float] = {}
+        self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End the loop; may be called from a signal handler or another thread."""
+        self._stopping = True
+        os.eventfd_write(self._stop, 1)
+
+    def run(self, first: list[Effect]) -> None:
+        """Carry out the first effects, then serve until stopped."""
+        poller = zmq.Poller()
+        for socket in self._ports.readable():
+            poller.register(socket, zmq.POLLIN)
+        poller.register(self._stop, zmq.POLLIN)
+        self.perform(first)
+        while not self._stopping:
+            deadline = self._actor.next_deadline()
+            wait = _LONGEST_WAIT_S if deadline is None else deadline - now()
+            poller.poll(math.ceil(max(0.0, min(wait, _LONGEST_WAIT_S)) * 1000))
+            while self._take_burst() and not self._stopping:
+                self._expire_if_due()
+            self._expire_if_due()
+
+    def _expire_if_due(self) -> None:
+        deadline = self._actor.next_deadline()
+        moment = now()
+        if deadline is not None and deadline <= moment:
+            self.perform(self._actor.expire(moment))
+
+    def _take_burst(self) -> bool:
+        """Take what has arrived, up to a number; True when there may be more."""
+        more = False
+        for socket in self._ports.readable():
+            for taken in range(_BURST + 1):
+                if taken == _BURST:
+                    more = True
+                    break
+                try:
+                    frames = socket.recv_multipart(zmq.DONTWAIT)
+                except zmq.Again:
+                    break
+                self._receive(socket, tuple(frames))
+        return more
+
+    def _receive(self, socket: zmq.Socket[bytes], frames: Frames) -> None:
+        moment = now()
+        if socket is self._ports.clients:
+            effects = self._actor.receive(frames[0], frames[1:], moment)
+        elif socket is self._ports.meta:
+            effects = self._actor.receive(META, frames, moment)
+        else:
+            effects = self._actor.receive(EVENTS, frames[1:], moment)
+        self.perform(effects)
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Carry out effects in their order."""
+        for effect in effects:
+            match effect:
+                case Send():
+                    self._ports.send(effect)
+                case Publish():
+                    self._ports.publish(effect)
+                case Subscribe():
+                    self._ports.subscribe(effect)
+                case Persist(data):
+                    if self._persist is not None:
+                        self._persist(data)
+                case Note(event, detail):
+                    self._note(event, detail)
+
+    def _note(self, event: str, detail: str) -> None:
+        """Log, at most one line a second for each kind of event."""
+        moment = now()
+        if moment - self._notes.get(event, -1.0) >= 1.0:
+            self._notes[event] = moment
+            self._log.info(event, detail=detail)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._ports.close()
+        os.close(self._stop)

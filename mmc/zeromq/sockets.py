@@ -1,0 +1,72 @@
+"""Making sockets: every one has limits, heartbeats, and no linger."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import zmq
+
+from mmc.errors import CannotCreate, InvalidArgument
+
+if TYPE_CHECKING:
+    from mmc.limits import BrokerLimits, WireLimits
+
+_RECONNECT_MS = 20
+_RECONNECT_MAX_MS = 500
+
+
+def new_context() -> zmq.Context[zmq.Socket[bytes]]:
+    """A context of its own, with one I/O thread."""
+    return zmq.Context(io_threads=1)
+
+
+def make_socket(
+    context: zmq.Context[zmq.Socket[bytes]], kind: int, wire: WireLimits, broker: BrokerLimits
+) -> zmq.Socket[bytes]:
+    """A socket that queues, waits and receives within limits."""
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDHWM, wire.queue_messages)
+    socket.setsockopt(zmq.RCVHWM, wire.queue_messages)
+    socket.setsockopt(zmq.MAXMSGSIZE, wire.message_max_bytes)
+    socket.setsockopt(zmq.IPV6, 1)
+    socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, broker.heartbeat_ms)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, broker.heartbeat_timeout_ms)
+    if kind == zmq.ROUTER:
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    return socket
+
+
+def bind(socket: zmq.Socket[bytes], url: str, setting: str) -> str:
+    """Bind, and return the URL that others are to connect to (port 0 resolved).
+
+    Raises:
+        CannotCreate: -3002, the address is in use or not ours; names URL and setting.
+        InvalidArgument: the URL is not one, or binds to a wildcard that nobody could connect to.
+    """
+    if url.startswith("tcp://") and url.split("://", 1)[1].rsplit(":", 1)[0] in ("*", "0.0.0.0", "[::]"):  # noqa: S104 - refused here
+        raise InvalidArgument(f"{setting} {url}: a wildcard cannot be told to clients; name an address")
+    try:
+        socket.bind(url)
+    except zmq.ZMQError as reason:
+        if reason.errno in (zmq.EADDRINUSE, zmq.EADDRNOTAVAIL, errno.ENODEV):
+            raise CannotCreate(f"{setting} {url}: {reason.strerror.lower()}") from None
+        if reason.errno in (zmq.EINVAL, zmq.EPROTONOSUPPORT):
+            raise InvalidArgument(f"{setting} {url}: not a valid endpoint") from None
+        raise CannotCreate(f"{setting} {url}: {reason.strerror.lower()}") from None
+    return socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()  # type: ignore[union-attr] # bytes option
+
+
+def connect(socket: zmq.Socket[bytes], url: str, setting: str) -> None:
+    """Connect.
+
+    Raises:
+        InvalidArgument: the URL is not one.
+    """
+    try:
+        socket.connect(url)
+    except zmq.ZMQError as reason:
+        raise InvalidArgument(f"{setting} {url}: {reason.strerror.lower()}") from None
