@@ -44,8 +44,9 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Receive the events of these topics and no others."""
+    """Receive from this URL the events of these topics, and no others."""
 
+    url: str
     topics: tuple[bytes, ...]
 
 

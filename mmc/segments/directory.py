@@ -147,10 +147,15 @@ class SegmentDirectory:
             return None
         return OwnedSegment(path, descriptor, segment, memory)
 
-    def sweep(self) -> list[Path]:
-        """Remove what the dead left: lock files, unfinished segments, segments not to be kept."""
+    def sweep(self, spare: str = "") -> list[Path]:
+        """Remove what the dead left: lock files, unfinished segments, segments not to be kept.
+
+        Files whose names begin with ``spare`` are left for their services to come back to.
+        """
         removed = []
         for path in sorted(self.path.glob("mmc-*")):
+            if spare and path.name.startswith(spare):
+                continue
             try:
                 descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             except OSError:
@@ -180,12 +185,13 @@ class SegmentDirectory:
         os.close(descriptor)
 
 
-def open_shared(path: str, identity: int) -> Segment | None:
-    """Map a rank's segment as a client; read-only where permissions say so; None if it is not here.
+def open_shared(path: str, identity: int, *, writable: bool = True) -> Segment | None:
+    """Map a rank's segment as a client; None if it is not here.
 
-    A segment is local when its file opens and holds this id, of this boot.
+    It is mapped read-only where permissions say so, or ``writable`` does.  A segment is local when its file opens and holds this id, of this boot.
     """
-    for flags, writable in ((os.O_RDWR, True), (os.O_RDONLY, False)):
+    modes = ((os.O_RDWR, True), (os.O_RDONLY, False))
+    for flags, writes in modes if writable else modes[1:]:
         try:
             descriptor = os.open(path, flags | os.O_CLOEXEC)
         except PermissionError:
@@ -194,7 +200,7 @@ def open_shared(path: str, identity: int) -> Segment | None:
             return None
         try:
             size = os.fstat(descriptor).st_size
-            memory = map_descriptor(descriptor, size, writable=writable) if size else None
+            memory = map_descriptor(descriptor, size, writable=writes) if size else None
         finally:
             os.close(descriptor)
         segment = open_segment(memory, size) if memory else None

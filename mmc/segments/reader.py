@@ -121,6 +121,18 @@ def fetch(hit: Hit, targets: Sequence[memoryview], clock: int) -> Code:
     return Code.OK
 
 
+def fetch_bytes(hit: Hit, clock: int) -> bytes | None:
+    """A copy of an object; None when the replica passed away before or during the copy."""
+    extent = extent_of(hit)
+    if extent is None:
+        return None
+    copied = hit.segment.memory.read(*extent)
+    if not records.unchanged(hit.segment, hit.record, hit.generation):
+        return None
+    touch(hit.segment, hit.record, clock)
+    return copied
+
+
 def touch(segment: Segment, record: int, clock: int) -> None:
     """Note an access, where this process may write."""
     if segment.memory.writable:

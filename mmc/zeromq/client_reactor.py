@@ -108,9 +108,9 @@ class ClientReactor:
             self._follow(effects)
         try:
             while not call.done:
-                if call.copies:
-                    for copy in call.copies:
-                        copy.perform()
+                if call.work:
+                    for work in call.work:
+                        work.perform()
                 elif not call.can_advance:
                     self._wait_for(call)
                 with self._lock:
@@ -195,7 +195,7 @@ class ClientReactor:
 
     def _after_step(self, call: Call[T], effects: list[Effect], waker: Waker) -> None:
         self._perform(effects)
-        if not call.done and not call.copies:
+        if not call.done and not call.work:
             self._wakers[call] = waker
         self._settle()
         os.eventfd_write(self._wake, 1)
@@ -223,6 +223,8 @@ class ClientReactor:
         self._urls.pop(address, None)
 
     def _perform(self, effects: list[Effect]) -> None:
+        if self._closed:
+            return
         for effect in effects:
             match effect:
                 case Send(to, frames):
@@ -231,8 +233,8 @@ class ClientReactor:
                     if socket is not None:
                         with contextlib.suppress(zmq.Again):
                             socket.send_multipart(frames, zmq.DONTWAIT)
-                case Subscribe(topics):
-                    self._hear(topics)
+                case Subscribe(url, topics):
+                    self._hear(url, topics)
                 case Publish() | Persist() | Note():
                     raise AssertionError("clients neither publish nor write down")
 
@@ -247,8 +249,7 @@ class ClientReactor:
             self._urls[rank] = member.control_url
         return self._sockets[rank]
 
-    def _hear(self, topics: tuple[bytes, ...]) -> None:
-        url = self._actor.events_url
+    def _hear(self, url: str, topics: tuple[bytes, ...]) -> None:
         if self._urls.get(EVENTS) == url:
             return
         if EVENTS in self._sockets:

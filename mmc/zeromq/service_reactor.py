@@ -6,6 +6,7 @@ its own absence for another's silence.  Nothing that arrives ends the loop.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +15,7 @@ import zmq
 
 from mmc.actors.contract import EVENTS, META, Note, Persist, Publish, Send, Subscribe
 from mmc.zeromq.clock import now
+from mmc.zeromq.sockets import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _BURST = 512
 _LONGEST_WAIT_S = 1.0
+_FINISH_TURN_S = 0.01
 
 
 class Log(Protocol):
@@ -55,6 +58,7 @@ class Ports:
         self.publisher = publisher
         self.dropped = 0
         self._topics: tuple[bytes, ...] = ()
+        self._events_url = ""
 
     def readable(self) -> list[zmq.Socket[bytes]]:
         """The sockets that messages arrive on."""
@@ -72,13 +76,19 @@ class Ports:
         self._send(self.publisher, (effect.topic, *effect.frames))
 
     def subscribe(self, effect: Subscribe) -> None:
-        """Hear these topics, and no others."""
-        if self.events is not None:
-            for topic in self._topics:
-                self.events.setsockopt(zmq.UNSUBSCRIBE, topic)
-            for topic in effect.topics:
-                self.events.setsockopt(zmq.SUBSCRIBE, topic)
-            self._topics = effect.topics
+        """Hear these topics from this URL, and no others."""
+        if self.events is None:
+            return
+        for topic in set(self._topics) - set(effect.topics):
+            self.events.setsockopt(zmq.UNSUBSCRIBE, topic)
+        for topic in set(effect.topics) - set(self._topics):
+            self.events.setsockopt(zmq.SUBSCRIBE, topic)
+        self._topics = effect.topics
+        if effect.url != self._events_url:
+            if self._events_url:
+                self.events.disconnect(self._events_url)
+            connect(self.events, effect.url, "events_url")
+            self._events_url = effect.url
 
     def _send(self, socket: zmq.Socket[bytes] | None, frames: Frames) -> None:
         try:
@@ -112,26 +122,42 @@ class ServiceReactor:
         self._notes: dict[str, float] = {}
         self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
+        self._poller = zmq.Poller()
+        for socket in ports.readable():
+            self._poller.register(socket, zmq.POLLIN)
+        self._poller.register(self._stop, zmq.POLLIN)
 
     def stop(self) -> None:
         """End the loop; may be called from a signal handler or another thread."""
         self._stopping = True
-        os.eventfd_write(self._stop, 1)
+        with contextlib.suppress(OSError):
+            os.eventfd_write(self._stop, 1)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopping
 
     def run(self, first: list[Effect]) -> None:
         """Carry out the first effects, then serve until stopped."""
-        poller = zmq.Poller()
-        for socket in self._ports.readable():
-            poller.register(socket, zmq.POLLIN)
-        poller.register(self._stop, zmq.POLLIN)
         self.perform(first)
         while not self._stopping:
-            deadline = self._actor.next_deadline()
-            wait = _LONGEST_WAIT_S if deadline is None else deadline - now()
-            poller.poll(math.ceil(max(0.0, min(wait, _LONGEST_WAIT_S)) * 1000))
-            while self._take_burst() and not self._stopping:
-                self._expire_if_due()
+            self._turn(_LONGEST_WAIT_S)
+
+    def finish(self, last: list[Effect], is_done: Callable[[], bool], patience_s: float) -> None:
+        """After the loop: carry out the last effects and serve until they are done, for a while."""
+        self.perform(last)
+        until = now() + patience_s
+        while not is_done() and now() < until:
+            self._turn(_FINISH_TURN_S)
+
+    def _turn(self, longest: float) -> None:
+        deadline = self._actor.next_deadline()
+        wait = longest if deadline is None else min(longest, deadline - now())
+        self._poller.poll(math.ceil(max(0.0, wait) * 1000))
+        while self._take_burst() and not self._stopping:
             self._expire_if_due()
+        self._expire_if_due()
 
     def _expire_if_due(self) -> None:
         deadline = self._actor.next_deadline()

@@ -4,7 +4,7 @@ An operation yields what it needs before it can go on:
 
 - :class:`Replies`: until these requests are done (they all are, by their deadlines);
 - :class:`Until`: until a time;
-- :class:`Copies`: until these bytes are copied, which its driver does outside any lock.
+- :class:`Outside`: until this work is done, which its driver does outside any lock: copying bytes.
 
 The same operations serve blocking callers, asyncio, and the simulator.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from mmc.actors.link import Ticket
@@ -50,14 +50,22 @@ class Copy:
             at += piece.nbytes
 
 
+class Work(Protocol):
+    """Something to be done without a lock."""
+
+    def perform(self) -> None:
+        """Do it; must not raise."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Copies:
-    """Have these copies made."""
+class Outside:
+    """Have this work done."""
 
-    copies: Sequence[Copy]
+    work: Sequence[Work]
 
 
-Step = Replies | Until | Copies
+Step = Replies | Until | Outside
 T = TypeVar("T")
 Operation = Generator[Step, float, T]
 """An operation: it is sent the time whenever it goes on."""
@@ -66,13 +74,13 @@ Operation = Generator[Step, float, T]
 class Call(Generic[T]):
     """One operation in progress."""
 
-    __slots__ = ("_operation", "_result", "copies", "done", "failure", "missing", "wake_at")
+    __slots__ = ("_operation", "_result", "done", "failure", "missing", "wake_at", "work")
 
     def __init__(self, operation: Operation[T]) -> None:
         """Not begun yet."""
         self._operation = operation
         self._result: T | None = None
-        self.copies: Sequence[Copy] = ()
+        self.work: Sequence[Work] = ()
         self.missing: Sequence[Ticket] = ()
         self.wake_at: float | None = None
         self.done = False
@@ -85,7 +93,7 @@ class Call(Generic[T]):
 
     def advance(self, now: float, *, begin: bool = False) -> None:
         """Go on to the next step that is not fulfilled yet, or to the end."""
-        self.copies, self.missing, self.wake_at = (), (), None
+        self.work, self.missing, self.wake_at = (), (), None
         try:
             step = next(self._operation) if begin else self._operation.send(now)
             while isinstance(step, Replies) and all(ticket.done for ticket in step.tickets):
@@ -103,8 +111,8 @@ class Call(Generic[T]):
                 self.missing = tickets
             case Until(when):
                 self.wake_at = when
-            case Copies(copies):
-                self.copies = copies
+            case Outside(work):
+                self.work = work
 
     def cancel(self) -> None:
         """The caller is gone: let the operation clean up behind itself."""

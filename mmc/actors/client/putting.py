@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmc.actors.client.asking import lookup
-from mmc.actors.client.calls import Copies, Copy, Replies, Until
+from mmc.actors.client.calls import Copy, Outside, Replies, Until
 from mmc.actors.client.draft import Draft, Replica
 from mmc.actors.client.reserving import reserve_all
 from mmc.errors import Code
@@ -103,7 +103,7 @@ def _put_chunk(
             replica.generation = records.begin_write(segment, record, draft.version)
             records.describe(segment, record, draft.key, draft.hashed, draft.size)
     ticket = _claim(client, drafts, deadline)
-    yield Copies(
+    yield Outside(
         [
             Copy(
                 replica.handle.segment.memory,

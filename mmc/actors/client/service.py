@@ -56,7 +56,6 @@ class ClientActor:
         self._link = Link(
             META, client, PeerKind.CLIENT, limits, draw, self._on_open, Code.META_UNREACHABLE
         )
-        self.events_url = ""
         self.ranks: dict[int, RankHandle] = {}
         self.members: dict[int, Member] = {}
         self.reader = Reader({}, limits.locations_max)
@@ -129,7 +128,7 @@ class ClientActor:
         return self._after(call)
 
     def _after(self, call: Call[T]) -> list[Effect]:
-        if call.done or call.copies:
+        if call.done or call.work:
             self._waiting.pop(call, None)  # type: ignore[arg-type] # any call
         else:
             self._waiting[call] = None  # type: ignore[index] # any call
@@ -176,8 +175,7 @@ class ClientActor:
     # Membership
 
     def _on_open(self, welcome: replies.Welcome, _now: float) -> None:
-        self.events_url = welcome.events_url
-        self._effects.append(Subscribe((MEMBER,)))
+        self._effects.append(Subscribe(welcome.events_url, (MEMBER,)))
         self._take_members(welcome.view, welcome.members)
 
     def saw_view(self, view: int) -> None:

@@ -71,6 +71,8 @@ class LocalActor:
         self.term = 0
         self.is_live = False
         self.refusal: Code | None = None
+        self.has_left = False
+        self._events_url = ""
         self._join_number = 0
         self._report_missing = 0
         self._rejoin_at: float | None = None
@@ -133,8 +135,11 @@ class LocalActor:
         """Tell the meta service that this rank goes for good."""
         self._now = now
         self.is_live = False
-        self._ask(requests.Leave(), lambda _: None)
+        self._ask(requests.Leave(), self._left)
         return self._flush()
+
+    def _left(self, _ticket: Ticket) -> None:
+        self.has_left = True
 
     def _flush(self) -> list[Effect]:
         self._effects += self.desk.serve(self._now)
@@ -148,7 +153,7 @@ class LocalActor:
     # Joining
 
     def _on_open(self, welcome: replies.Welcome, now: float) -> None:
-        self.is_live = False
+        self._events_url = welcome.events_url
         self._join(now)
 
     def _join(self, now: float) -> None:
@@ -192,7 +197,7 @@ class LocalActor:
         self.keeper.confirming.clear()
         self._serve_until(admitted.serve_ms, ticket.since)
         topics = (evict_topic(admitted.rank), lease_topic(admitted.rank))
-        self._effects.append(Subscribe(topics))
+        self._effects.append(Subscribe(self._events_url, topics))
         self._report(number)
 
     def _serve_until(self, serve_ms: int, since: float) -> None:

@@ -1,0 +1,118 @@
+"""What callers hand in, checked and made plain: keys, buffers, counts, times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mmc.errors import CacheError, Code, InvalidArgument
+from mmc.identifiers import MAX_REPLICAS, encode_key
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_LONGEST_S = 600.0
+
+
+class Keys:
+    """The keys of a batch: those that are valid, and one code per key for the result."""
+
+    def __init__(self, keys: Iterable[str | bytes]) -> None:
+        """An invalid key gets -3000 for itself alone."""
+        if isinstance(keys, str | bytes):
+            raise InvalidArgument("keys must be a list of keys, not a single one")
+        self.valid: list[bytes] = []
+        self.positions: list[int] = []
+        self.codes: list[Code] = []
+        for position, key in enumerate(keys):
+            try:
+                self.valid.append(encode_key(key))
+            except InvalidArgument:
+                self.codes.append(Code.INVALID_ARGUMENT)
+                continue
+            self.positions.append(position)
+            self.codes.append(Code.OK)
+
+    def drop(self, index: int, code: Code) -> None:
+        """The valid key at ``index`` is not to be used after all."""
+        self.codes[self.positions.pop(index)] = code
+        del self.valid[index]
+
+    def spread(self, codes: Sequence[Code]) -> list[Code]:
+        """One code per key of the batch, from one per valid key."""
+        for position, code in zip(self.positions, codes, strict=True):
+            self.codes[position] = code
+        return self.codes
+
+
+def byte_view(buffer: Buffer, *, writable: bool = False) -> memoryview:
+    """The bytes of a contiguous buffer, without a copy.
+
+    Raises:
+        TypeError: not a contiguous buffer, or not a writable one.
+    """
+    view = memoryview(buffer)
+    if not view.c_contiguous:
+        raise TypeError("the buffer must be contiguous")
+    if writable and view.readonly:
+        raise TypeError("the buffer must be writable")
+    return view.cast("B")
+
+
+def pieces_of(value: Buffer | Sequence[Buffer], *, writable: bool = False) -> list[memoryview]:
+    """The pieces of one object: a buffer, or several that follow one another.
+
+    Raises:
+        TypeError: a piece is no contiguous buffer, or not writable where it must be.
+        InvalidArgument: there are no bytes.
+    """
+    parts = value if isinstance(value, list | tuple) else (value,)
+    pieces = [view for view in (byte_view(part, writable=writable) for part in parts) if view.nbytes]
+    if not pieces:
+        raise InvalidArgument("an object must have at least one byte")
+    return pieces
+
+
+def match_values(
+    keys: Keys, values: Sequence[Buffer | Sequence[Buffer]], *, writable: bool
+) -> list[list[memoryview]]:
+    """The pieces for every valid key; a key whose value is empty gets -3000 for itself alone.
+
+    Raises:
+        InvalidArgument: not as many values as keys.
+        TypeError: a value is no contiguous buffer.
+    """
+    if len(values) != len(keys.codes):
+        raise InvalidArgument(f"{len(keys.codes)} keys and {len(values)} buffers")
+    matched: list[list[memoryview]] = []
+    for position in list(keys.positions):
+        try:
+            matched.append(pieces_of(values[position], writable=writable))
+        except CacheError as error:
+            keys.drop(len(matched), error.code)
+    return matched
+
+
+def check_replicas(replicas: int, preferred: Sequence[int]) -> None:
+    """Check how an object is to be replicated.
+
+    Raises:
+        InvalidArgument: not 1 to 8 replicas, more preferred ranks than replicas, or one named twice.
+    """
+    if not 1 <= replicas <= MAX_REPLICAS:
+        raise InvalidArgument(f"replicas must be 1 to {MAX_REPLICAS}, not {replicas}")
+    if len(preferred) > replicas or len(set(preferred)) != len(preferred):
+        raise InvalidArgument(f"preferred_ranks {list(preferred)} for {replicas} replicas")
+
+
+def seconds_of(timeout: float | None, default_ms: int) -> float:
+    """A call's time limit in seconds.
+
+    Raises:
+        InvalidArgument: not above 0, or above 600.
+    """
+    if timeout is None:
+        return default_ms / 1000
+    if not 0 < timeout <= _LONGEST_S:
+        raise InvalidArgument(f"timeout must be above 0 and at most {_LONGEST_S:.0f} s")
+    return timeout

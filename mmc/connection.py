@@ -1,0 +1,95 @@
+"""A process's connection to a cluster: its client actor, its sockets, its lock files, its segments."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmc.actors.client import ClientActor
+from mmc.errors import CacheError, Code, error_for
+from mmc.segments.directory import boot_id, open_shared
+from mmc.segments.lockfile import ClientLock
+from mmc.services.chance import random63
+from mmc.zeromq.client_reactor import ClientReactor
+
+if TYPE_CHECKING:
+    import zmq
+
+    from mmc.config import Config
+    from mmc.identifiers import Member
+    from mmc.segments.layout import Segment
+
+_ABANDONED: list[Connection] = []
+"""Connections of the parent in a forked child: never touched again, and so never closed."""
+
+
+class Connection:
+    """One client id and everything that belongs to it, in the process that made it."""
+
+    def __init__(
+        self, meta_url: str, config: Config, context: zmq.Context[zmq.Socket[bytes]] | None
+    ) -> None:
+        """Connects in the background.
+
+        Raises:
+            InvalidArgument: the URL is none.
+        """
+        self.config = config
+        self.process = os.getpid()
+        self.client = random63()
+        self._boot = boot_id()
+        self._locks: dict[Path, ClientLock] = {}
+        self._views = 0
+        self._views_lock = threading.Lock()
+        self._closed = False
+        self.actor = ClientActor(
+            self.client, config.client, config.local.reserve_ahead_bytes, random63, self._attach
+        )
+        self.reactor = ClientReactor(self.actor, meta_url, config.wire, config.broker, context)
+        self.reactor.start()
+
+    def _attach(self, member: Member) -> Segment | None:
+        """Map a member's segment if it is on this host; without a lock file it cannot be written."""
+        if member.boot != self._boot:
+            return None
+        directory = Path(member.path).parent
+        writable = True
+        if directory not in self._locks:
+            try:
+                mode = self.config.local.segment_mode
+                self._locks[directory] = ClientLock(directory, self.client, mode)
+            except CacheError:
+                writable = False
+        return open_shared(member.path, member.segment, writable=writable)
+
+    def abandon(self) -> None:
+        """This process is a fork of the one that made the connection."""
+        _ABANDONED.append(self)
+
+    def opened_view(self) -> None:
+        """A view keeps the lock files, by which ranks know that its pin is alive."""
+        with self._views_lock:
+            if self._closed:
+                raise error_for(Code.CLIENT_CLOSED, "view")
+            self._views += 1
+
+    def closed_view(self) -> None:
+        """The last view of a closed connection lets go of the lock files."""
+        with self._views_lock:
+            self._views -= 1
+            self._release_if_unused()
+
+    def close(self, patience_s: float) -> None:
+        """Give everything back; views stay valid until they are closed."""
+        self.reactor.close(patience_s)
+        with self._views_lock:
+            self._closed = True
+            self._release_if_unused()
+
+    def _release_if_unused(self) -> None:
+        if self._closed and not self._views:
+            for lock in self._locks.values():
+                lock.release()
+            self._locks.clear()

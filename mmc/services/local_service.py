@@ -1,0 +1,169 @@
+"""A local service: its segment, its actor, its sockets, and the memory it populates."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import TYPE_CHECKING
+
+import zmq
+
+from mmc.actors.local import LocalActor
+from mmc.config import pool_bytes
+from mmc.errors import CacheError, Code, error_for
+from mmc.identifiers import ANY_RANK
+from mmc.log import get_log
+from mmc.segments.directory import SegmentDirectory, boot_id
+from mmc.segments.layout import Layout, plan_layout
+from mmc.segments.lockfile import HolderWatch
+from mmc.services.chance import random63
+from mmc.wire.requests import Join
+from mmc.zeromq.clock import now
+from mmc.zeromq.service_reactor import Ports, ServiceReactor
+from mmc.zeromq.sockets import bind, connect, make_socket, new_context
+
+if TYPE_CHECKING:
+    from mmc.config import Config
+    from mmc.segments.directory import OwnedSegment
+
+_SLOTS = 1024
+_LEAVING_S = 0.5
+
+
+def layout_for(config: Config) -> Layout:
+    """The layout of a rank's segment under this configuration."""
+    capacity = pool_bytes(config.local.dram, "dram")
+    records = max(1, capacity // config.local.bytes_per_record)
+    return plan_layout(capacity, records, config.local.clients_max, config.local.pins_per_client)
+
+
+def pool_name(meta_url: str) -> str:
+    """The part of a segment's file name that tells clusters of one host apart."""
+    return re.sub(r"[^A-Za-z0-9.]+", "_", meta_url).strip("_")
+
+
+def own_segment(
+    directory: SegmentDirectory, layout: Layout, pool: str, rank: int, *, keep: bool
+) -> OwnedSegment:
+    """The segment of a rank: its kept one of the same layout, or a new one.
+
+    Raises:
+        CacheError: -3001 no memory; -3002 not allowed; -3006 held by a living service.
+    """
+    slots = range(_SLOTS) if rank == ANY_RANK else (rank,)
+    for slot in slots:
+        name = f"mmc-{pool}-{slot}.dram"
+        try:
+            owned = directory.reattach(name)
+            if owned is not None:
+                if owned.segment.layout == layout:
+                    return owned
+                owned.release(keep=False)
+            return directory.create(name, layout, random63(), keep=keep)
+        except CacheError as error:
+            if error.code != Code.EXISTS or rank != ANY_RANK:
+                raise
+    raise error_for(Code.TOO_LARGE, f"{_SLOTS} local services of this pool on one host")
+
+
+class LocalServer:
+    """One rank, connected to its broker."""
+
+    def __init__(
+        self,
+        config: Config,
+        meta_url: str,
+        *,
+        control_url: str = "tcp://127.0.0.1:0",
+        rank: int = ANY_RANK,
+        keep: bool = True,
+        pool: str = "",
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+    ) -> None:
+        """``keep``: the segment outlives the service, for a warm restart.
+
+        Raises:
+            CacheError: -3001 no memory; -3002 address or directory; -3006 the rank's segment is held by
+                a living service.
+        """
+        self._log = get_log("local")
+        self._keep = keep
+        self._step = config.local.populate_step_bytes
+        layout = layout_for(config)
+        pool = pool or pool_name(meta_url)
+        directory = SegmentDirectory(config.local.segment_dir, config.local.segment_mode)
+        for path in directory.sweep(spare=f"mmc-{pool}-"):
+            self._log.info("removed what a dead process left", path=str(path))
+        self._owned_context = new_context() if context is None else None
+        used = context or self._owned_context
+        assert used is not None
+        ports = Ports(
+            meta=make_socket(used, zmq.DEALER, config.wire, config.broker),
+            events=make_socket(used, zmq.SUB, config.wire, config.broker),
+            clients=make_socket(used, zmq.ROUTER, config.wire, config.broker),
+        )
+        try:
+            assert ports.meta is not None and ports.clients is not None
+            connect(ports.meta, meta_url, "meta_service_url")
+            self.control_url = bind(ports.clients, control_url, "control_url")
+            self._owned = own_segment(directory, layout, pool, rank, keep=keep)
+        except BaseException:
+            ports.close()
+            raise
+        self._watch = HolderWatch(directory.path)
+        self.actor = self._make_actor(config, directory, layout, pool, rank)
+        self._reactor = ServiceReactor(self.actor, ports, self._log)
+
+    def _make_actor(
+        self, config: Config, directory: SegmentDirectory, layout: Layout, pool: str, rank: int
+    ) -> LocalActor:
+        """An actor on the segment; a segment found damaged is replaced by a fresh one."""
+        try:
+            return self._actor_on_segment(config, rank)
+        except ValueError as reason:
+            self._log.error("segment is damaged: starting cold", reason=str(reason))
+            self._owned.release(keep=False)
+            self._owned = own_segment(directory, layout, pool, rank, keep=self._keep)
+            return self._actor_on_segment(config, rank)
+
+    def _actor_on_segment(self, config: Config, rank: int) -> LocalActor:
+        segment = self._owned.segment
+        wanted = Join(
+            rank,
+            0,
+            segment.id,
+            boot_id(),
+            segment.layout.capacity,
+            segment.layout.records,
+            str(self._owned.path),
+            self.control_url,
+        )
+        return LocalActor(
+            segment, config.local, config.wire, config.client, random63, self._watch, wanted
+        )
+
+    def run(self) -> None:
+        """Serve until stopped; memory is populated meanwhile."""
+        populating = threading.Thread(target=self._populate, name="mmc-populate", daemon=True)
+        populating.start()
+        try:
+            self._reactor.run(self.actor.start(now()))
+            if not self._keep:
+                last = self.actor.leave(now())
+                self._reactor.finish(last, lambda: self.actor.has_left, _LEAVING_S)
+        finally:
+            self._owned.release(keep=self._keep)
+            self._watch.close()
+            self._reactor.close()
+            if self._owned_context is not None:
+                self._owned_context.term()
+
+    def _populate(self) -> None:
+        memory = self._owned.memory
+        for _ in memory.populate(0, len(memory), self._step):
+            if self._reactor.is_stopping:
+                return
+
+    def stop(self) -> None:
+        """End :meth:`run`; from a signal handler or another thread."""
+        self._reactor.stop()

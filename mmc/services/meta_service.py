@@ -1,0 +1,112 @@
+"""The meta service: its actor, its sockets, and what it writes down."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import zmq
+
+from mmc.actors.meta import MetaActor
+from mmc.errors import CannotCreate
+from mmc.log import get_log
+from mmc.services.chance import random63
+from mmc.zeromq.clock import now
+from mmc.zeromq.service_reactor import Ports, ServiceReactor
+from mmc.zeromq.sockets import connect, make_socket, new_context
+
+if TYPE_CHECKING:
+    from mmc.config import Config
+
+_MEMBERS = "members"
+
+
+class MembersFile:
+    """The membership and the epoch, on disk before they take effect."""
+
+    def __init__(self, state_dir: str) -> None:
+        """An empty ``state_dir`` keeps nothing.
+
+        Raises:
+            CannotCreate: the directory cannot be made.
+        """
+        self._path = Path(state_dir) / _MEMBERS if state_dir else None
+        if self._path is not None:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as reason:
+                raise CannotCreate(f"state_dir {state_dir}: {reason.strerror}") from None
+
+    def read(self) -> bytes:
+        """What was last written, or nothing."""
+        if self._path is None or not self._path.exists():
+            return b""
+        return self._path.read_bytes()
+
+    def write(self, data: bytes) -> None:
+        """Write, safe from a crash at any point."""
+        if self._path is None:
+            return
+        temporary = self._path.with_suffix(".new")
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(self._path)
+        directory = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+class MetaServer:
+    """A meta service, connected to its broker."""
+
+    def __init__(
+        self,
+        config: Config,
+        backend_url: str,
+        publish_url: str,
+        events_url: str,
+        *,
+        state_dir: str = "",
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+    ) -> None:
+        """``events_url`` is where clients and ranks hear events; they are told of it.
+
+        Raises:
+            CacheError: -3000 a URL is none; -3002 ``state_dir`` cannot be used.
+        """
+        members = MembersFile(state_dir)
+        self._owned = new_context() if context is None else None
+        used = context or self._owned
+        assert used is not None
+        requests = make_socket(used, zmq.DEALER, config.wire, config.broker)
+        connect(requests, backend_url, "backend_url")
+        publisher = make_socket(used, zmq.PUB, config.wire, config.broker)
+        connect(publisher, publish_url, "publish_url")
+        self.actor = MetaActor(
+            config.meta,
+            config.wire,
+            random63,
+            now(),
+            events_url=events_url,
+            written=members.read(),
+        )
+        ports = Ports(clients=requests, publisher=publisher)
+        self._reactor = ServiceReactor(self.actor, ports, get_log("meta"), members.write)
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        try:
+            self._reactor.run(self.actor.start())
+        finally:
+            self._reactor.close()
+            if self._owned is not None:
+                self._owned.term()
+
+    def stop(self) -> None:
+        """End :meth:`run`; from a signal handler or another thread."""
+        self._reactor.stop()
