@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    import zmq
     from typing_extensions import Buffer
 
     from mmc.actors.client.asking import KeyInfo
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from mmc.actors.client.service import ClientActor
     from mmc.config import Config
     from mmc.wire.replies import StatusReport
+    from mmc.zeromq.sockets import Context
 
 _CLOCK_PER_S = 16
 _CLOSING_S = 0.08
@@ -49,7 +49,7 @@ class Client:
         meta_url: str,
         config: Config | None = None,
         *,
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        context: Context | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         """Connect and wait for the meta service's answer.

@@ -15,11 +15,10 @@ from mmc.services.chance import random63
 from mmc.zeromq.client_reactor import ClientReactor
 
 if TYPE_CHECKING:
-    import zmq
-
     from mmc.config import Config
     from mmc.identifiers import Member
     from mmc.segments.layout import Segment
+    from mmc.zeromq.sockets import Context
 
 _ABANDONED: list[Connection] = []
 """Connections of the parent in a forked child: never touched again, and so never closed."""
@@ -29,7 +28,7 @@ class Connection:
     """One client id and everything that belongs to it, in the process that made it."""
 
     def __init__(
-        self, meta_url: str, config: Config, context: zmq.Context[zmq.Socket[bytes]] | None
+        self, meta_url: str, config: Config, context: Context | None
     ) -> None:
         """Connects in the background.
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from brokers.server import BrokerServer, BrokerUrls
 from mmc.segments.directory import SegmentDirectory
 from mmc.services.chance import random63
 from mmc.services.local_service import LocalServer, layout_for
 from mmc.services.meta_service import MetaServer
-from mmc.zeromq.proxy import event_proxy, request_proxy
 from mmc.zeromq.sockets import new_context
 
 if TYPE_CHECKING:
@@ -36,17 +36,14 @@ class EmbeddedCluster:
         directory.require(ranks * layout.total)
         self.context = new_context()
         pool = f"embedded-{random63():x}"
-        urls = [f"inproc://{pool}-{end}" for end in ("front", "back", "publish", "events")]
-        self.meta_url, backend, publish, events = urls
-        wire, broker = config.wire, config.broker
-        self._proxies = [
-            request_proxy(self.context, self.meta_url, backend, wire, broker),
-            event_proxy(self.context, publish, events, wire, broker),
-        ]
-        for proxy in self._proxies:
-            proxy.start()
+        urls = BrokerUrls(*(f"inproc://{pool}-{end}" for end in BrokerUrls._fields))
+        self.meta_url = urls.meta_url
+        self._broker = BrokerServer(urls, config.wire, config.broker, self.context)
+        self._broker.start()
         self._servers: list[MetaServer | LocalServer] = [
-            MetaServer(config, backend, publish, events, context=self.context)
+            MetaServer(
+                config, urls.backend_url, urls.publish_url, urls.events_url, context=self.context
+            )
         ]
         self._threads: list[threading.Thread] = []
         try:
@@ -80,5 +77,4 @@ class EmbeddedCluster:
         ordered[0][0].stop()
         ordered[0][1].join(_JOIN_S)
         self.context.term()
-        for proxy in self._proxies:
-            proxy.join()
+        self._broker.join()

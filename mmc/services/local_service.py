@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from mmc.actors.local import LocalActor
+from mmc.actors.local import JOIN_REFUSED, RANK_LIVE, LocalActor
 from mmc.config import pool_bytes
 from mmc.errors import CacheError, Code, error_for
 from mmc.identifiers import ANY_RANK
@@ -23,11 +23,15 @@ from mmc.zeromq.service_reactor import Ports, ServiceReactor
 from mmc.zeromq.sockets import bind, connect, make_socket, new_context
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mmc.config import Config
+    from mmc.zeromq.sockets import Context
     from mmc.segments.directory import OwnedSegment
 
 _SLOTS = 1024
 _LEAVING_S = 0.5
+_MARGIN_S = 3.0
 
 
 def layout_for(config: Config) -> Layout:
@@ -78,7 +82,7 @@ class LocalServer:
         rank: int = ANY_RANK,
         keep: bool = True,
         pool: str = "",
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        context: Context | None = None,
     ) -> None:
         """``keep``: the segment outlives the service, for a warm restart.
 
@@ -112,7 +116,11 @@ class LocalServer:
             raise
         self._watch = HolderWatch(directory.path)
         self.actor = self._make_actor(config, directory, layout, pool, rank)
-        self._reactor = ServiceReactor(self.actor, ports, self._log)
+        self._started = now()
+        self._patience = config.meta.suspect_ms / 1000 + _MARGIN_S
+        self._on_live: Callable[[], None] | None = None
+        self.failure: CacheError | None = None
+        self._reactor = ServiceReactor(self.actor, ports, self._log, on_note=self._hear)
 
     def _make_actor(
         self, config: Config, directory: SegmentDirectory, layout: Layout, pool: str, rank: int
@@ -142,13 +150,32 @@ class LocalServer:
             segment, config.local, config.wire, config.client, random63, self._watch, wanted
         )
 
-    def run(self) -> None:
-        """Serve until stopped; memory is populated meanwhile."""
+    def _hear(self, note: str) -> None:
+        """Tell that the rank is live; give up joining when its predecessor would be suspect by now."""
+        if note == RANK_LIVE and self._on_live is not None:
+            self._on_live()
+            self._on_live = None
+        elif note == JOIN_REFUSED and self.actor.term == 0:
+            code = self.actor.refusal or Code.INTERNAL
+            if code != Code.EXISTS or now() - self._started > self._patience:
+                self.failure = error_for(code, "joining the meta service")
+                self._reactor.stop()
+
+    def run(self, on_live: Callable[[], None] | None = None) -> None:
+        """Serve until stopped; memory is populated meanwhile.
+
+        ``on_live`` is called once the rank is live.
+
+        Raises:
+            CacheError: the meta service does not admit this rank: -3006 it is taken, -3013 there are
+                too many.
+        """
+        self._on_live = on_live
         populating = threading.Thread(target=self._populate, name="mmc-populate", daemon=True)
         populating.start()
         try:
             self._reactor.run(self.actor.start(now()))
-            if not self._keep:
+            if not self._keep and self.failure is None:
                 last = self.actor.leave(now())
                 self._reactor.finish(last, lambda: self.actor.has_left, _LEAVING_S)
         finally:
@@ -157,12 +184,19 @@ class LocalServer:
             self._reactor.close()
             if self._owned_context is not None:
                 self._owned_context.term()
+        if self.failure is not None:
+            raise self.failure
 
     def _populate(self) -> None:
         memory = self._owned.memory
         for _ in memory.populate(0, len(memory), self._step):
             if self._reactor.is_stopping:
                 return
+
+    def bury(self) -> None:
+        """Remove a segment that is not to be kept, when there is no time to stop in order."""
+        if not self._keep:
+            self._owned.release(keep=False)
 
     def stop(self) -> None:
         """End :meth:`run`; from a signal handler or another thread."""

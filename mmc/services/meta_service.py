@@ -18,6 +18,7 @@ from mmc.zeromq.sockets import connect, make_socket, new_context
 
 if TYPE_CHECKING:
     from mmc.config import Config
+    from mmc.zeromq.sockets import Context
 
 _MEMBERS = "members"
 
@@ -72,7 +73,7 @@ class MetaServer:
         events_url: str,
         *,
         state_dir: str = "",
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        context: Context | None = None,
     ) -> None:
         """``events_url`` is where clients and ranks hear events; they are told of it.
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mmc.actors.client.calls import Call, Operation
     from mmc.actors.contract import Effect
     from mmc.limits import BrokerLimits, WireLimits
+    from mmc.zeromq.sockets import Context
 
 _LONGEST_WAIT_S = 0.5
 _CLOSING_POLL_S = 0.001
@@ -59,7 +60,7 @@ class ClientReactor:
         meta_url: str,
         wire: WireLimits,
         broker: BrokerLimits,
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        context: Context | None = None,
     ) -> None:
         """``context`` is shared with services in this process (inproc); else the client has its own."""
         self._actor = actor

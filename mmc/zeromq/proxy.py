@@ -11,6 +11,9 @@ from mmc.zeromq.sockets import bind, make_socket
 
 if TYPE_CHECKING:
     from mmc.limits import BrokerLimits, WireLimits
+    from mmc.zeromq.sockets import Context
+
+ROUTER, DEALER, XSUB, XPUB = int(zmq.ROUTER), int(zmq.DEALER), int(zmq.XSUB), int(zmq.XPUB)
 
 
 class Proxy:
@@ -18,7 +21,7 @@ class Proxy:
 
     def __init__(  # the two ends and their settings
         self,
-        context: zmq.Context[zmq.Socket[bytes]],
+        context: Context,
         kinds: tuple[int, int],
         urls: tuple[str, str],
         settings: tuple[str, str],
@@ -63,26 +66,3 @@ class Proxy:
         if self._thread.is_alive():
             self._thread.join()
 
-
-def request_proxy(  # the two ends of the requests' way
-    context: zmq.Context[zmq.Socket[bytes]],
-    frontend: str,
-    backend: str,
-    wire: WireLimits,
-    broker: BrokerLimits,
-) -> Proxy:
-    """ROUTER for whoever asks, DEALER for the meta service."""
-    kinds, settings = (zmq.ROUTER, zmq.DEALER), ("meta_url", "backend_url")
-    return Proxy(context, kinds, (frontend, backend), settings, wire, broker)
-
-
-def event_proxy(  # the two ends of the events' way
-    context: zmq.Context[zmq.Socket[bytes]],
-    publishers: str,
-    subscribers: str,
-    wire: WireLimits,
-    broker: BrokerLimits,
-) -> Proxy:
-    """XSUB for the meta service, XPUB for subscribers."""
-    kinds, settings = (zmq.XSUB, zmq.XPUB), ("publish_url", "events_url")
-    return Proxy(context, kinds, (publishers, subscribers), settings, wire, broker)

@@ -113,12 +113,14 @@ class ServiceReactor:
         ports: Ports,
         log: Log,
         persist: Callable[[bytes], None] | None = None,
+        on_note: Callable[[str], None] | None = None,
     ) -> None:
-        """``persist`` writes down, durably, what the actor asks for."""
+        """``persist`` writes down, durably, what the actor asks for; ``on_note`` hears every note."""
         self._actor = actor
         self._ports = ports
         self._log = log
         self._persist = persist
+        self._on_note = on_note
         self._notes: dict[str, float] = {}
         self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
@@ -208,6 +210,8 @@ class ServiceReactor:
 
     def _note(self, event: str, detail: str) -> None:
         """Log, at most one line a second for each kind of event."""
+        if self._on_note is not None:
+            self._on_note(event)
         moment = now()
         if moment - self._notes.get(event, -1.0) >= 1.0:
             self._notes[event] = moment

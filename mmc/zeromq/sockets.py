@@ -12,17 +12,19 @@ from mmc.errors import CannotCreate, InvalidArgument
 if TYPE_CHECKING:
     from mmc.limits import BrokerLimits, WireLimits
 
+Context = zmq.Context[zmq.Socket[bytes]]
+
 _RECONNECT_MS = 20
 _RECONNECT_MAX_MS = 500
 
 
-def new_context() -> zmq.Context[zmq.Socket[bytes]]:
+def new_context() -> Context:
     """A context of its own, with one I/O thread."""
     return zmq.Context(io_threads=1)
 
 
 def make_socket(
-    context: zmq.Context[zmq.Socket[bytes]], kind: int, wire: WireLimits, broker: BrokerLimits
+    context: Context, kind: int, wire: WireLimits, broker: BrokerLimits
 ) -> zmq.Socket[bytes]:
     """A socket that queues, waits and receives within limits."""
     socket = context.socket(kind)
@@ -30,7 +32,6 @@ def make_socket(
     socket.setsockopt(zmq.SNDHWM, wire.queue_messages)
     socket.setsockopt(zmq.RCVHWM, wire.queue_messages)
     socket.setsockopt(zmq.MAXMSGSIZE, wire.message_max_bytes)
-    socket.setsockopt(zmq.IPV6, 1)
     socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, broker.heartbeat_ms)
@@ -49,6 +50,7 @@ def bind(socket: zmq.Socket[bytes], url: str, setting: str) -> str:
     """
     if url.startswith("tcp://") and url.split("://", 1)[1].rsplit(":", 1)[0] in ("*", "0.0.0.0", "[::]"):  # noqa: S104 - refused here
         raise InvalidArgument(f"{setting} {url}: a wildcard cannot be told to clients; name an address")
+    _allow_ipv6(socket, url)
     try:
         socket.bind(url)
     except zmq.ZMQError as reason:
@@ -66,7 +68,14 @@ def connect(socket: zmq.Socket[bytes], url: str, setting: str) -> None:
     Raises:
         InvalidArgument: the URL is not one.
     """
+    _allow_ipv6(socket, url)
     try:
         socket.connect(url)
     except zmq.ZMQError as reason:
         raise InvalidArgument(f"{setting} {url}: {reason.strerror.lower()}") from None
+
+
+def _allow_ipv6(socket: zmq.Socket[bytes], url: str) -> None:
+    """Bracketed addresses are IPv6; for others the option would only change how they are spelled."""
+    if "[" in url:
+        socket.setsockopt(zmq.IPV6, 1)

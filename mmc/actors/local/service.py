@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from mmc.wire.operations import Message
     from mmc.wire.sequence import Frames
 
+RANK_LIVE = "rank live"
+JOIN_REFUSED = "join refused"
+"""Notes that the service around this actor acts on."""
+
 _PATIENCE_S = 10.0
 _REJOIN_S = 0.5
 
@@ -179,6 +183,7 @@ class LocalActor:
         if not isinstance(ticket.reply, replies.Admitted):
             if ticket.code != Code.UNKNOWN_SEQUENCE:
                 self.refusal = ticket.code
+                self._effects.append(Note(JOIN_REFUSED, ticket.code.name))
                 self._rejoin_at = self._now + _REJOIN_S
             return
         admitted = ticket.reply
@@ -254,7 +259,7 @@ class LocalActor:
             return
         self.is_live = True
         self._heartbeat_at = self._now
-        self._effects.append(Note("rank live", f"rank {self.rank}"))
+        self._effects.append(Note(RANK_LIVE, f"rank {self.rank}"))
 
     def _fail_to_join(self, ticket: Ticket) -> None:
         if ticket.code != Code.UNKNOWN_SEQUENCE and self._rejoin_at is None:

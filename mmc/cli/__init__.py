@@ -1,0 +1,17 @@
+"""The command line: ``mmc up``, ``mmc broker|meta|local``, ``mmc status``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; without its extra, say in one line what to install."""
+    try:
+        from mmc.cli.commands import app  # noqa: PLC0415 - the extra may be missing
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("typer", "rich", "click"):
+            raise
+        sys.stderr.write("mmc: the command line needs an extra: pip install 'mmc[cli]'\n")
+        sys.exit(1)
+    app()

@@ -1,0 +1,5 @@
+"""``python -m mmc.cli``."""
+
+from mmc.cli import main
+
+main()

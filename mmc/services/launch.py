@@ -1,0 +1,134 @@
+"""Starts one service in this process: what ``mmc broker|meta|local`` and the supervisor's children run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from brokers.server import BrokerServer, BrokerUrls
+from mmc.config import load_config, with_local
+from mmc.errors import CacheError
+from mmc.identifiers import ANY_RANK
+from mmc.log import configure_log
+from mmc.services.local_service import LocalServer
+from mmc.services.meta_service import MetaServer
+from mmc.services.process import stop_on_signals, stop_with_parent, tell_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mmc.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchOptions:
+    """What a service is started with; the meaning of each is in ``mmc SERVICE --help``."""
+
+    meta_url: str = ""
+    backend_url: str = ""
+    publish_url: str = ""
+    events_url: str = ""
+    control_url: str = ""
+    state_dir: str = ""
+    config: str = ""
+    dram: str = ""
+    pool: str = ""
+    rank: int = ANY_RANK
+    keep: bool = True
+    parent_fd: int | None = None
+    ready_fd: int | None = None
+
+    def settings(self) -> Config:
+        """The configuration with this service's own values.
+
+        Raises:
+            InvalidArgument: a value is not allowed.
+        """
+        config = load_config(self.config or None)
+        return with_local(config, dram=self.dram) if self.dram else config
+
+
+def run_broker(options: LaunchOptions) -> None:
+    """Serve as both brokers until stopped.
+
+    Raises:
+        CacheError: -3002, an address cannot be bound.
+    """
+    config = options.settings()
+    urls = BrokerUrls(
+        options.meta_url, options.backend_url, options.publish_url, options.events_url
+    )
+    server = BrokerServer(urls, config.wire, config.broker)
+    stop_on_signals(server)
+    stop_with_parent(server, options.parent_fd)
+    tell_ready(options.ready_fd, server.urls._asdict())
+    server.run()
+
+
+def run_meta(options: LaunchOptions) -> None:
+    """Serve as the meta service until stopped.
+
+    Raises:
+        CacheError: -3002, ``state_dir`` cannot be used; -3000 a URL is none.
+    """
+    server = MetaServer(
+        options.settings(),
+        options.backend_url,
+        options.publish_url,
+        options.events_url,
+        state_dir=options.state_dir,
+    )
+    stop_on_signals(server)
+    stop_with_parent(server, options.parent_fd)
+    tell_ready(options.ready_fd, {})
+    server.run()
+
+
+def run_local(options: LaunchOptions) -> None:
+    """Serve as one rank until stopped.
+
+    Raises:
+        CacheError: -3001 no memory; -3002 address or directory; -3006 the rank is taken.
+    """
+    server = LocalServer(
+        options.settings(),
+        options.meta_url,
+        control_url=options.control_url,
+        rank=options.rank,
+        keep=options.keep,
+        pool=options.pool,
+    )
+    stop_on_signals(server, server.bury)
+    stop_with_parent(server, options.parent_fd)
+    server.run(lambda: tell_ready(options.ready_fd, {"rank": server.actor.rank}))
+
+
+SERVICES = {"broker": run_broker, "meta": run_meta, "local": run_local}
+
+
+def command_for(service: str, options: LaunchOptions) -> list[str]:
+    """The command line that starts a service as a process of its own."""
+    return [sys.executable, "-m", "mmc.services.launch", service, json.dumps(asdict(options))]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start the service that a supervisor asks for."""
+    parser = argparse.ArgumentParser(prog="mmc.services.launch")
+    parser.add_argument("service", choices=sorted(SERVICES))
+    parser.add_argument("options", help="launch options as JSON")
+    parsed = parser.parse_args(arguments)
+    options = LaunchOptions(**json.loads(parsed.options))
+    try:
+        configure_log(options.settings().log.level)
+        SERVICES[parsed.service](options)
+    except CacheError as error:
+        sys.stderr.write(f"mmc {parsed.service}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The life of a service process: ready, signals, and the death of whoever started it.
+
+1. The first SIGINT or SIGTERM stops the service in order; the second ends the process at once.
+2. A service that was started by another process holds the read end of a pipe: when the other end
+   closes, however its holder died, the service stops.
+3. Once it serves, a service says so with one line of JSON on the descriptor that it was given for that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+_SIGNALLED = 128
+
+
+class Stoppable(Protocol):
+    """A service that can be told to stop from a signal handler or another thread."""
+
+    def stop(self) -> None:
+        """Begin to stop."""
+        ...
+
+
+def stop_on_signals(server: Stoppable, force: Callable[[], None] | None = None) -> None:
+    """Stop a service at the first SIGINT or SIGTERM; ``force`` and exit at the second."""
+    seen: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+        if len(seen) == 1:
+            server.stop()
+            return
+        if force is not None:
+            force()
+        os._exit(_SIGNALLED + number)
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+
+
+def stop_with_parent(server: Stoppable, descriptor: int | None) -> None:
+    """Stop a service when the other end of this pipe closes; None: it has no parent."""
+    if descriptor is None:
+        return
+
+    def watch() -> None:
+        os.read(descriptor, 1)
+        server.stop()
+
+    threading.Thread(target=watch, name="mmc-parent", daemon=True).start()
+
+
+def tell_ready(descriptor: int | None, facts: dict[str, object]) -> None:
+    """Say that the service serves."""
+    if descriptor is not None:
+        os.write(descriptor, json.dumps(facts).encode() + b"\n")
+        os.close(descriptor)

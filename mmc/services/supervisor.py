@@ -1,0 +1,288 @@
+"""``mmc up``: a broker, a meta service and local services as child processes, kept alive together.
+
+1. Nothing is started before the memory for all of it was found to be there.
+2. A child that dies is started again on the same addresses, a limited number of times a minute: a
+   restarted meta service knows its members, a restarted rank takes its segment up again.
+3. Children watch a pipe whose other end only the supervisor has; whatever becomes of it, they stop.
+4. At the end ranks stop first, then the meta service, then the broker, and no file is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmc.errors import CacheError, CannotCreate, InvalidArgument
+from mmc.log import get_log
+from mmc.segments.directory import SegmentDirectory
+from mmc.services.chance import random63
+from mmc.services.launch import LaunchOptions, command_for
+from mmc.services.local_service import layout_for, pool_name
+from mmc.zeromq.clock import now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_READY_S = 30.0
+_STOP_S = 5.0
+_RESTARTS_PER_MINUTE = 10
+_MINUTE_S = 60.0
+_MOST_LOCALS = 64
+
+
+class Child:
+    """One service process, restarted by the same command."""
+
+    def __init__(self, name: str, service: str, options: LaunchOptions) -> None:
+        """Not started yet."""
+        self.name = name
+        self.service = service
+        self.options = options
+        self.process: subprocess.Popen[bytes] | None = None
+        self._ready: int | None = None
+        self._starts: list[float] = []
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self, parent_fd: int) -> None:
+        """Start the process, in a group of its own: its signals come from the supervisor alone."""
+        self._starts = [at for at in self._starts if now() - at < _MINUTE_S] + [now()]
+        self._ready, ready_fd = os.pipe()
+        fields = {name: getattr(self.options, name) for name in self.options.__slots__}
+        options = LaunchOptions(**{**fields, "parent_fd": parent_fd, "ready_fd": ready_fd})
+        self.process = subprocess.Popen(  # noqa: S603 - our own command
+            command_for(self.service, options),
+            pass_fds=(parent_fd, ready_fd),
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+        )
+        os.close(ready_fd)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it was started too often within a minute."""
+        return len(self._starts) > _RESTARTS_PER_MINUTE
+
+    def await_ready(self, deadline: float) -> dict[str, str]:
+        """Wait until the service serves; returns what it says of itself.
+
+        Raises:
+            CannotCreate: it ended, or did not serve by the deadline.
+        """
+        assert self._ready is not None
+        text = b""
+        try:
+            while not text.endswith(b"\n"):
+                readable, _, _ = select.select([self._ready], [], [], max(0.0, deadline - now()))
+                part = os.read(self._ready, 4096) if readable else b""
+                if not part:
+                    why = "ended" if readable else f"did not serve within {_READY_S:.0f} s"
+                    raise CannotCreate(f"{self.name} {why}; its last words are above")
+                text += part
+        finally:
+            os.close(self._ready)
+            self._ready = None
+        facts: dict[str, str] = json.loads(text)
+        return facts
+
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self.process is not None and self.process.poll() is None
+
+    def send(self, number: int) -> None:
+        """Send a signal, if the process lives."""
+        if self.is_running():
+            self.process.send_signal(number)  # type: ignore[union-attr] # it runs
+
+    def await_end(self, patience_s: float) -> None:
+        """Wait for the end of the process; force it after a while."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Supervisor:
+    """A whole cluster on one host."""
+
+    def __init__(self, options: LaunchOptions, locals_: int) -> None:
+        """Check that there is room for everything.
+
+        Raises:
+            CacheError: -3001 too little shared memory (both sizes and the remedy); -3002 the directory
+                cannot be used; -3000 an option makes no sense.
+        """
+        if not 1 <= locals_ <= _MOST_LOCALS:
+            raise InvalidArgument(f"--local must be 1 to {_MOST_LOCALS}, not {locals_}")
+        config = options.settings()
+        self._log = get_log("up")
+        self._directory = SegmentDirectory(config.local.segment_dir, config.local.segment_mode)
+        self._directory.sweep()
+        self._directory.require(locals_ * layout_for(config).total)
+        self._options = options
+        self._locals = locals_
+        self._run_dir = Path(tempfile.mkdtemp(prefix="mmc-"))
+        self.pool = f"{pool_name(options.meta_url)}-{random63():x}"
+        self._parent_read, self._parent_write = os.pipe()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)  # noqa: FBT003 - the signature is os's
+        self.children: list[Child] = []
+        self.meta_url = ""
+        self.events_url = ""
+        self._stopping = False
+
+    def start(self) -> None:
+        """Start everything and wait until it serves.
+
+        Raises:
+            CannotCreate: a service could not be made.
+        """
+        deadline = now() + _READY_S
+        options = self._options
+        state = options.state_dir or str(self._run_dir)
+        broker = LaunchOptions(
+            meta_url=options.meta_url,
+            events_url=options.events_url or _any_port(options.meta_url),
+            backend_url=f"ipc://{self._run_dir}/requests",
+            publish_url=f"ipc://{self._run_dir}/events",
+            config=options.config,
+        )
+        urls = self._start(Child("broker", "broker", broker)).await_ready(deadline)
+        self.meta_url, self.events_url = urls["meta_url"], urls["events_url"]
+        self.children[0].options = LaunchOptions(
+            meta_url=urls["meta_url"],
+            backend_url=urls["backend_url"],
+            publish_url=urls["publish_url"],
+            events_url=urls["events_url"],
+            config=options.config,
+        )
+        meta = LaunchOptions(
+            backend_url=urls["backend_url"],
+            publish_url=urls["publish_url"],
+            events_url=urls["events_url"],
+            state_dir=state,
+            config=options.config,
+        )
+        self._start(Child("meta service", "meta", meta))
+        for rank in range(self._locals):
+            local = LaunchOptions(
+                meta_url=self.meta_url,
+                control_url=_any_port(options.meta_url),
+                config=options.config,
+                dram=options.dram,
+                pool=self.pool,
+                rank=rank,
+                keep=False,
+            )
+            self._start(Child(f"local service {rank}", "local", local))
+        for child in self.children[1:]:
+            child.await_ready(deadline)
+
+    def _start(self, child: Child) -> Child:
+        self.children.append(child)
+        child.start(self._parent_read)
+        return child
+
+    def facts(self) -> dict[str, object]:
+        """What the ready line says."""
+        broker, meta, *ranks = (child.pid for child in self.children)
+        return {
+            "ready": True,
+            "meta_service_url": self.meta_url,
+            "events_url": self.events_url,
+            "pids": {"broker": broker, "meta": meta, "local": ranks},
+        }
+
+    def stop(self) -> None:
+        """Begin to stop; from a signal handler."""
+        self._stopping = True
+        with contextlib.suppress(OSError):
+            os.write(self._wake_write, b"x")
+
+    def watch(self) -> None:
+        """Keep every child alive until told to stop.
+
+        Raises:
+            CannotCreate: a child dies again and again.
+        """
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        while not self._stopping:
+            for child in self.children:
+                if not child.is_running() and not self._stopping:
+                    self._restart(child)
+            _reap_strangers({child.pid for child in self.children})
+            select.select([self._wake_read], [], [], 1.0)
+            while select.select([self._wake_read], [], [], 0)[0]:
+                os.read(self._wake_read, 512)
+
+    def _restart(self, child: Child) -> None:
+        status = child.process.returncode if child.process else None
+        self._log.warning("service died; starting it again", service=child.name, status=status)
+        child.start(self._parent_read)
+        if child.is_hopeless:
+            raise CannotCreate(f"{child.name} died {_RESTARTS_PER_MINUTE} times within a minute")
+        try:
+            child.await_ready(now() + _READY_S)
+        except CacheError as error:
+            self._log.warning("service did not start", service=child.name, reason=error.sentence)
+
+    def close(self) -> None:
+        """Stop every child, ranks first, and leave no file behind."""
+        ranks, rest = self.children[2:], self.children[:2]
+        for group in (ranks, rest[1:], rest[:1]):
+            for child in group:
+                child.send(signal.SIGTERM)
+            for child in group:
+                child.await_end(_STOP_S)
+        self._remove_files()
+
+    def force(self) -> None:
+        """Kill every child, and leave no file behind."""
+        for child in self.children:
+            child.send(signal.SIGKILL)
+        for child in self.children:
+            child.await_end(_STOP_S)
+        self._remove_files()
+
+    def _remove_files(self) -> None:
+        self._directory.sweep()
+        shutil.rmtree(self._run_dir, ignore_errors=True)
+
+
+def _any_port(url: str) -> str:
+    """The same host, and whichever port is free; an address of its own for other transports."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "tcp":
+        return f"tcp://{rest.rpartition(':')[0]}:0"
+    return "tcp://127.0.0.1:0"
+
+
+def _reap_strangers(children: Iterable[int]) -> None:
+    """As process 1, collect the orphans of others; the own children are left to their handles."""
+    own = set(children)
+    if os.getpid() != 1:
+        return
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None or found.si_pid in own:
+                return
+            os.waitpid(found.si_pid, 0)
+
+
