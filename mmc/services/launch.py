@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ class LaunchOptions:
     config: str = ""
     dram: str = ""
     pool: str = ""
+    run_dir: str = ""
     rank: int = ANY_RANK
     keep: bool = True
     parent_fd: int | None = None
@@ -63,7 +65,12 @@ def run_broker(options: LaunchOptions) -> None:
     )
     server = BrokerServer(urls, config.wire, config.broker)
     stop_on_signals(server)
-    stop_with_parent(server, options.parent_fd)
+
+    def clear_away() -> None:
+        if options.run_dir:
+            shutil.rmtree(options.run_dir, ignore_errors=True)
+
+    stop_with_parent(server, options.parent_fd, clear_away)
     tell_ready(options.ready_fd, server.urls._asdict())
     server.run()
 

@@ -46,13 +46,20 @@ def stop_on_signals(server: Stoppable, force: Callable[[], None] | None = None) 
     signal.signal(signal.SIGTERM, handle)
 
 
-def stop_with_parent(server: Stoppable, descriptor: int | None) -> None:
-    """Stop a service when the other end of this pipe closes; None: it has no parent."""
+def stop_with_parent(
+    server: Stoppable, descriptor: int | None, on_death: Callable[[], None] | None = None
+) -> None:
+    """Stop a service when the other end of this pipe closes; None: it has no parent.
+
+    ``on_death`` is called first: it clears away what the parent would have.
+    """
     if descriptor is None:
         return
 
     def watch() -> None:
         os.read(descriptor, 1)
+        if on_death is not None:
+            on_death()
         server.stop()
 
     threading.Thread(target=watch, name="mmc-parent", daemon=True).start()

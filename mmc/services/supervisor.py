@@ -161,6 +161,7 @@ class Supervisor:
             backend_url=f"ipc://{self._run_dir}/requests",
             publish_url=f"ipc://{self._run_dir}/events",
             config=options.config,
+            run_dir=str(self._run_dir),
         )
         urls = self._start(Child("broker", "broker", broker)).await_ready(deadline)
         self.meta_url, self.events_url = urls["meta_url"], urls["events_url"]
@@ -170,6 +171,7 @@ class Supervisor:
             publish_url=urls["publish_url"],
             events_url=urls["events_url"],
             config=options.config,
+            run_dir=str(self._run_dir),
         )
         meta = LaunchOptions(
             backend_url=urls["backend_url"],

@@ -1,0 +1,203 @@
+"""Real processes for the tests: each service alone, started, stopped, killed by its process id."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from mmc.client import Client
+from mmc.config import load_config
+from mmc.services.launch import LaunchOptions, command_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+READY_S = 30.0
+_MB = "16MB"
+
+
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    """Wait, within bounds, until a condition holds."""
+    tick, writer = os.pipe()
+    deadline = time.monotonic() + seconds
+    try:
+        while not holds():
+            assert time.monotonic() < deadline, f"never: {what}"
+            select.select([tick], [], [], 0.01)
+    finally:
+        os.close(tick)
+        os.close(writer)
+
+
+class Service:
+    """One service process."""
+
+    def __init__(self, service: str, options: LaunchOptions) -> None:
+        """Start it and wait until it serves."""
+        self.service = service
+        self.options = options
+        self.facts: dict[str, str] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Start the process, again with the addresses it had."""
+        ready, ready_fd = os.pipe()
+        options = replace(self.options, ready_fd=ready_fd)
+        self.process = subprocess.Popen(
+            command_for(self.service, options), pass_fds=(ready_fd,), stderr=subprocess.DEVNULL
+        )
+        os.close(ready_fd)
+        with os.fdopen(ready, "rb") as stream:
+            readable, _, _ = select.select([stream], [], [], READY_S)
+            line = stream.readline() if readable else b""
+        assert line, f"{self.service} did not start"
+        self.facts = json.loads(line)
+        if self.service == "broker":
+            self.options = replace(self.options, **self.facts)
+
+    def signal(self, number: int) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+        if number == signal.SIGKILL:
+            self.process.wait()
+
+    @contextlib.contextmanager
+    def stopped(self):  # type: ignore[no-untyped-def] # noqa: ANN201 - a context manager
+        """The process stands still meanwhile."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        """Stop the process in order."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Cluster:
+    """A broker, a meta service and local services, each a process of its own."""
+
+    def __init__(self, ranks: int = 2, dram: str = _MB, *, events_url: str = "") -> None:
+        """``events_url`` replaces where the events are heard, for tests that lose some."""
+        self.directory = tempfile.TemporaryDirectory(prefix="mmc-test-")
+        here = self.directory.name
+        self.broker = Service(
+            "broker",
+            LaunchOptions(
+                meta_url="tcp://127.0.0.1:0",
+                backend_url=f"ipc://{here}/requests",
+                publish_url=f"ipc://{here}/publish",
+                events_url="tcp://127.0.0.1:0",
+            ),
+        )
+        urls = self.broker.facts
+        self.meta_url = urls["meta_url"]
+        self.events_url = urls["events_url"]
+        self.pool = f"test-{os.getpid()}-{Path(here).name}"
+        self.meta = Service(
+            "meta",
+            LaunchOptions(
+                backend_url=urls["backend_url"],
+                publish_url=urls["publish_url"],
+                events_url=events_url or urls["events_url"],
+                state_dir=here,
+            ),
+        )
+        self.locals = [
+            Service(
+                "local",
+                LaunchOptions(
+                    meta_url=self.meta_url,
+                    control_url="tcp://127.0.0.1:0",
+                    dram=dram,
+                    pool=self.pool,
+                    rank=rank,
+                    keep=False,
+                ),
+            )
+            for rank in range(ranks)
+        ]
+        self._clients: list[Client] = []
+
+    def client(self) -> Client:
+        """A client in this process, closed with the cluster."""
+        client = Client(self.meta_url, load_config())
+        client.wait_for_ranks(len(self.locals))
+        self._clients.append(client)
+        return client
+
+    def rank_counters(self, client: Client) -> dict[int, dict[str, int]]:
+        """The counters of each rank."""
+        return {rank: dict(pairs) for rank, pairs in client.status().ranks}
+
+    def __enter__(self) -> Self:
+        """The cluster itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop everything, and see that nothing is left in shared memory."""
+        for client in self._clients:
+            client.close()
+        for service in (*self.locals, self.meta, self.broker):
+            service.end()
+        self.directory.cleanup()
+        left = [path.name for path in Path("/dev/shm").glob(f"mmc-{self.pool}*")]  # noqa: S108 - where segments are
+        assert not left, left
+
+
+def run_python(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """Another engine: a Python process with its output on a pipe."""
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], text: str = "", seconds: float = 40.0) -> str:
+    """Give a process its input and wait for its end; returns what it printed."""
+    try:
+        output, _ = process.communicate(text, seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+        raise AssertionError(f"the process hung; it had printed: {output}") from None
+    return output
+
+
+def content_of(key: str, size: int = 4096) -> bytes:
+    """Bytes that only this key has, different at every place."""
+    stem = key.encode() + b"/"
+    return b"".join(stem + str(at).encode() + b";" for at in range(size // 4))[:size]
+
+
+def keys_on_rank(client: Client, rank: int, keys: Sequence[str]) -> list[str]:
+    """The keys that have a replica on a rank."""
+    infos = client.query_batch(keys)
+    return [key for key, info in zip(keys, infos, strict=True) if rank in getattr(info, "ranks", ())]
