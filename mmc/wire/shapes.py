@@ -29,7 +29,7 @@ def _is_uint(value: object) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    return type(value) is str and len(value) <= MAX_TEXT
+    return type(value) is str and len(value.encode()) <= MAX_TEXT
 
 
 def _is_tuple_of(value: object, kind: type) -> bool:
