@@ -12,16 +12,19 @@ alone.  Every call returns by its ``timeout`` (seconds; None: ``client.timeout_m
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from mmc.actors.client import asking, putting, reading
-from mmc.actors.client.reading import Want, await_ranks
-from mmc.arguments import Keys, check_replicas, match_values, seconds_of
+from mmc.actors.client import asking
+from mmc.actors.client.reading import await_ranks
+from mmc.arguments import seconds_of
 from mmc.config import load_config
 from mmc.connection import Connection
-from mmc.errors import Code, InvalidArgument, error_for
+from mmc.errors import Code, error_for
+from mmc.identifiers import encode_key
+from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan
 from mmc.view import View
-from mmc.zeromq.clock import now
+from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,10 +36,10 @@ if TYPE_CHECKING:
     from mmc.actors.client.calls import Operation
     from mmc.actors.client.service import ClientActor
     from mmc.config import Config
+    from mmc.plans import Plan
     from mmc.wire.replies import StatusReport
     from mmc.zeromq.sockets import Context
 
-_CLOCK_PER_S = 16
 _CLOSING_S = 0.08
 T = TypeVar("T")
 
@@ -74,7 +77,7 @@ class Client:
     def _connect(self) -> Connection:
         connection = Connection(self._meta_url, self._config, self._context)
         deadline = now() + self._config.client.connect_timeout_ms / 1000
-        code = connection.reactor.run(await_ranks(connection.actor, 0, deadline))
+        code = connection.reactor.run(await_ranks(connection.actor, deadline, count=0))
         if code != Code.OK:
             connection.close(0.0)
             raise error_for(code, f"connecting to {self._meta_url}")
@@ -89,12 +92,12 @@ class Client:
             self._live = self._connect()
         return self._live
 
-    def _run(
-        self, operation: Callable[[ClientActor, float], Operation[T]], timeout: float | None
-    ) -> T:
+    def _do(self, plan: Plan[T], timeout: float | None) -> T:
         connection = self._connection
-        deadline = now() + seconds_of(timeout, self._config.client.timeout_ms)
-        return connection.reactor.run(operation(connection.actor, deadline))
+        seconds = seconds_of(timeout, self._config.client.timeout_ms)
+        if not plan.try_hints(connection.actor.reader, access_clock()):
+            connection.reactor.run(plan.operation(connection.actor, now() + seconds))
+        return plan.result()
 
     # Put
 
@@ -117,7 +120,7 @@ class Client:
         codes = self.put_batch(
             [key], [value], replicas=replicas, preferred_ranks=preferred_ranks, timeout=timeout
         )
-        _raise_for(codes[0], key)
+        raise_for(codes[0], key)
 
     def put_batch(
         self,
@@ -146,20 +149,7 @@ class Client:
             InvalidArgument: the lists differ in length, or the replicas make no sense.
             TypeError: a value is no contiguous buffer.
         """
-        check_replicas(replicas, preferred_ranks)
-        wanted = Keys(keys)
-        pieces = match_values(wanted, values, writable=False)
-        if not wanted.valid:
-            return wanted.codes
-        ranks = list(preferred_ranks)
-        return wanted.spread(
-            self._run(
-                lambda actor, deadline: putting.put(
-                    actor, wanted.valid, pieces, replicas, ranks, deadline
-                ),
-                timeout,
-            )
-        )
+        return self._do(PutPlan(keys, values, replicas, preferred_ranks), timeout)
 
     # Get
 
@@ -170,10 +160,9 @@ class Client:
             NotFound: -3007.
             CacheError: -3014, -3017, -3004: nobody could tell.
         """
-        wanted = Keys([key])
-        wants = self._read(wanted, [None] * len(wanted.valid), timeout)
-        _raise_for(wanted.spread([want.code or Code.OK for want in wants])[0], key)
-        content = wants[0].content
+        plan = ReadPlan([key])
+        raise_for(self._do(plan, timeout)[0], key)
+        content = plan.contents()[0]
         assert content is not None
         return content
 
@@ -181,12 +170,9 @@ class Client:
         self, keys: Sequence[str | bytes], *, timeout: float | None = None
     ) -> list[bytes | None]:
         """Copies of objects; None where there is none to be had."""
-        wanted = Keys(keys)
-        wants = self._read(wanted, [None] * len(wanted.valid), timeout)
-        contents: list[bytes | None] = [None] * len(wanted.codes)
-        for position, want in zip(wanted.positions, wants, strict=True):
-            contents[position] = want.content
-        return contents
+        plan = ReadPlan(keys)
+        self._do(plan, timeout)
+        return plan.contents()
 
     def get_into(
         self, key: str | bytes, target: Buffer | Sequence[Buffer], *, timeout: float | None = None
@@ -198,7 +184,7 @@ class Client:
             CacheError: -3103, the sizes differ, and nothing was written; others as for :meth:`get`.
             TypeError: the target is no writable contiguous buffer.
         """
-        _raise_for(self.get_into_batch([key], [target], timeout=timeout)[0], key)
+        raise_for(self.get_into_batch([key], [target], timeout=timeout)[0], key)
 
     def get_into_batch(
         self,
@@ -213,25 +199,7 @@ class Client:
             InvalidArgument: the lists differ in length.
             TypeError: a target is no writable contiguous buffer.
         """
-        wanted = Keys(keys)
-        pieces = match_values(wanted, targets, writable=True)
-        wants = self._read(wanted, pieces, timeout)
-        return wanted.spread([want.code or Code.OK for want in wants])
-
-    def _read(
-        self,
-        wanted: Keys,
-        targets: Sequence[Sequence[memoryview] | None],
-        timeout: float | None,
-    ) -> list[Want]:
-        """Read through hints what they lead to, and the rest by asking."""
-        reader = self._connection.actor.reader
-        clock = int(now() * _CLOCK_PER_S)
-        wants = [Want(k, t, clock) for k, t in zip(wanted.valid, targets, strict=True)]
-        missing = [want for want in wants if not want.try_hints(reader)]
-        if missing:
-            self._run(lambda actor, deadline: reading.read(actor, missing, deadline), timeout)
-        return wants
+        return self._do(ReadPlan(keys, targets), timeout)
 
     def view(self, key: str | bytes, *, timeout: float | None = None) -> View:
         """An object's bytes in place: ``with client.view(key) as memory: ...``.
@@ -240,10 +208,8 @@ class Client:
             NotFound: -3007.
             CacheError: -3014, -3017, -3004: nobody could tell.
         """
-        wanted = Keys([key])
-        _raise_for(wanted.codes[0], key)
         seconds = seconds_of(timeout, self._config.client.timeout_ms)
-        return View(self._connection, wanted.valid[0], seconds)
+        return View(self._connection, encode_key(key), seconds)
 
     # Ask
 
@@ -255,24 +221,14 @@ class Client:
         """
         code = self.exist_batch([key], timeout=timeout)[0]
         if code not in (Code.OK, Code.NOT_FOUND):
-            _raise_for(code, key)
+            raise_for(code, key)
         return code == Code.OK
 
     def exist_batch(
         self, keys: Sequence[str | bytes], *, timeout: float | None = None
     ) -> list[Code]:
         """Per key 0 or -3007; -3014 or -3017 where nobody could tell."""
-        wanted = Keys(keys)
-        reader = self._connection.actor.reader
-        clock = int(now() * _CLOCK_PER_S)
-        missing = [i for i, key in enumerate(wanted.valid) if not reader.has(key, clock)]
-        codes = [Code.OK] * len(wanted.valid)
-        if missing:
-            asked = [wanted.valid[i] for i in missing]
-            hits = self._run(lambda actor, until: asking.locate(actor, asked, until), timeout)
-            for position, hit in zip(missing, hits, strict=True):
-                codes[position] = hit if isinstance(hit, Code) else Code.OK
-        return wanted.spread(codes)
+        return self._do(ExistPlan(keys), timeout)
 
     def query(self, key: str | bytes, *, timeout: float | None = None) -> KeyInfo:
         """Size in bytes, explicit lease, and ranks of an object.
@@ -290,14 +246,7 @@ class Client:
         self, keys: Sequence[str | bytes], *, timeout: float | None = None
     ) -> list[KeyInfo | Code]:
         """Per key what is known of it, or a code."""
-        wanted = Keys(keys)
-        infos: list[KeyInfo | Code] = list(wanted.codes)
-        found = self._run(
-            lambda actor, deadline: asking.query(actor, wanted.valid, deadline), timeout
-        )
-        for position, info in zip(wanted.positions, found, strict=True):
-            infos[position] = info
-        return infos
+        return self._do(QueryPlan(keys), timeout)
 
     # Remove, lease
 
@@ -308,13 +257,13 @@ class Client:
             NotFound: -3007.
             CacheError: any other code of :meth:`remove_batch`.
         """
-        _raise_for(self.remove_batch([key], timeout=timeout)[0], key)
+        raise_for(self.remove_batch([key], timeout=timeout)[0], key)
 
     def remove_batch(
         self, keys: Sequence[str | bytes], *, timeout: float | None = None
     ) -> list[Code]:
         """Per key 0; -3007 missing; -3104 leased; -3018 on an unsound rank; -3004 undecided."""
-        return self._codes(keys, asking.remove, timeout)
+        return self._do(CodesPlan(keys, asking.remove), timeout)
 
     def add_lease(
         self, key: str | bytes, ttl_ms: int = 0, *, timeout: float | None = None
@@ -330,19 +279,13 @@ class Client:
             NotFound: -3007.
             CacheError: -3101, it is still being written, or being evicted or removed.
         """
-        _raise_for(self.lease_batch([key], ttl_ms, timeout=timeout)[0], key)
+        raise_for(self.lease_batch([key], ttl_ms, timeout=timeout)[0], key)
 
     def lease_batch(
         self, keys: Sequence[str | bytes], ttl_ms: int = 0, *, timeout: float | None = None
     ) -> list[Code]:
         """Lease objects; adding again extends.  Per key 0, -3007, -3101."""
-        if ttl_ms < 0:
-            raise InvalidArgument(f"ttl_ms must not be negative: {ttl_ms}")
-        return self._codes(
-            keys,
-            lambda actor, valid, deadline: asking.lease(actor, valid, ttl_ms, deadline),
-            timeout,
-        )
+        return self._do(lease_plan(keys, ttl_ms), timeout)
 
     def remove_lease(self, key: str | bytes, *, timeout: float | None = None) -> None:
         """End this client's lease on an object early.
@@ -350,29 +293,20 @@ class Client:
         Raises:
             NotFound: -3007.
         """
-        _raise_for(self.unlease_batch([key], timeout=timeout)[0], key)
+        raise_for(self.unlease_batch([key], timeout=timeout)[0], key)
 
     def unlease_batch(
         self, keys: Sequence[str | bytes], *, timeout: float | None = None
     ) -> list[Code]:
         """End this client's leases early.  Per key 0, also where it had none, or -3007."""
-        return self._codes(keys, asking.unlease, timeout)
-
-    def _codes(
-        self,
-        keys: Sequence[str | bytes],
-        operation: Callable[[ClientActor, Sequence[bytes], float], Operation[list[Code]]],
-        timeout: float | None,
-    ) -> list[Code]:
-        wanted = Keys(keys)
-        if not wanted.valid:
-            return wanted.codes
-        codes = self._run(
-            lambda actor, deadline: operation(actor, wanted.valid, deadline), timeout
-        )
-        return wanted.spread(codes)
+        return self._do(CodesPlan(keys, asking.unlease), timeout)
 
     # The cluster
+
+    def _run(self, ask: Callable[[ClientActor, float], Operation[T]], timeout: float | None) -> T:
+        connection = self._connection
+        deadline = now() + seconds_of(timeout, self._config.client.timeout_ms)
+        return connection.reactor.run(ask(connection.actor, deadline))
 
     def status(self, *, timeout: float | None = None) -> StatusReport:
         """Counters of the meta service and of every rank.
@@ -391,8 +325,8 @@ class Client:
         Raises:
             CacheError: -3018, they are not by the timeout; -3017, no answer.
         """
-        code = self._run(lambda actor, deadline: await_ranks(actor, count, deadline), timeout)
-        _raise_for(code, f"{count} ranks")
+        code = self._run(partial(await_ranks, count=count), timeout)
+        raise_for(code, f"{count} ranks")
 
     def close(self) -> None:
         """Give back what is reserved and end the session; nothing happens the second time.
@@ -421,7 +355,12 @@ class Client:
         self.close()
 
 
-def _raise_for(code: Code, key: str | bytes) -> None:
+def raise_for(code: Code, key: str | bytes) -> None:
+    """Raise the exception of a code that is not 0, naming the key.
+
+    Raises:
+        CacheError: of that code.
+    """
     if code != Code.OK:
         raise error_for(code, key if isinstance(key, str) else repr(key))
 

@@ -10,7 +10,7 @@ from mmc.actors.client.reading import hold
 from mmc.errors import CacheError, Code, error_for
 from mmc.segments import pins
 from mmc.segments.reader import extent_of, touch
-from mmc.zeromq.clock import now
+from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from mmc.actors.client.ranks import RankHandle
     from mmc.connection import Connection
     from mmc.segments.reader import Hit
-
-_CLOCK_PER_S = 16
 
 
 class View:
@@ -61,7 +59,7 @@ class View:
                 slot = handle.slots.popleft()
                 if pins.pin(segment, slot, hit.record, hit.generation):
                     self._slot = slot
-                    touch(segment, hit.record, int(now() * _CLOCK_PER_S))
+                    touch(segment, hit.record, access_clock())
                     return hit, handle
                 handle.slots.append(slot)
             else:

@@ -26,14 +26,14 @@ class Want:
 
     __slots__ = ("_clock", "code", "content", "hit", "key", "targets")
 
-    def __init__(self, key: bytes, targets: Sequence[memoryview] | None, clock: int) -> None:
+    def __init__(self, key: bytes, targets: Sequence[memoryview] | None) -> None:
         """``targets`` None: the content is wanted as new bytes."""
         self.key = key
         self.targets = targets
         self.content: bytes | None = None
         self.hit: Hit | None = None
         self.code: Code | None = None
-        self._clock = clock
+        self._clock = 0
 
     def perform(self) -> None:
         """Copy from the hit; the outcome stays unknown when the replica passed away meanwhile."""
@@ -45,8 +45,9 @@ class Want:
             code = fetch(self.hit, self.targets, self._clock)
         self.code = None if code == Code.NOT_FOUND else code
 
-    def try_hints(self, reader: Reader) -> bool:
-        """Read without a message, if the hints lead to a replica."""
+    def try_hints(self, reader: Reader, clock: int) -> bool:
+        """Read without a message, if the hints lead to a replica; ``clock`` is the access clock."""
+        self._clock = clock
         self.hit = reader.locate(self.key)
         if self.hit is not None:
             self.perform()
@@ -91,7 +92,7 @@ def hold(client: ClientActor, key: bytes, deadline: float) -> Operation[Hit | Co
     return Code.NO_SUCH_RANK
 
 
-def await_ranks(client: ClientActor, count: int, deadline: float) -> Operation[Code]:
+def await_ranks(client: ClientActor, deadline: float, *, count: int) -> Operation[Code]:
     """Wait until so many ranks of this host are there to be used; -3018 at the deadline."""
     while True:
         ticket = client.refresh_members(max(0.0, deadline - client.now))

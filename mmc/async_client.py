@@ -1,0 +1,245 @@
+"""The client for asyncio: the same calls as :class:`~mmc.client.Client`, as coroutines.
+
+Reads that need no message are done at once, in the loop; copies of operations that ask run in the loop's
+default executor.  A cancelled call cleans up behind itself before the cancellation goes on.  What each call
+takes, returns and raises is documented at the method of the same name of ``Client``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from mmc.actors.client import asking
+from mmc.actors.client.reading import await_ranks
+from mmc.arguments import seconds_of
+from mmc.client import raise_for
+from mmc.config import load_config
+from mmc.connection import Connection
+from mmc.errors import Code, error_for
+from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan
+from mmc.zeromq.clock import access_clock, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Buffer
+
+    from mmc.actors.client.asking import KeyInfo
+    from mmc.actors.client.calls import Call, Operation
+    from mmc.actors.client.service import ClientActor
+    from mmc.config import Config
+    from mmc.plans import Plan
+
+_CLOSING_S = 0.08
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """A connection to a cluster for one event loop; made by :meth:`connect`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Use :meth:`connect`."""
+        self._connection = connection
+        self._default_ms = connection.config.client.timeout_ms
+        self._closed = False
+
+    @classmethod
+    async def connect(cls, meta_url: str, config: Config | None = None) -> Self:
+        """Connect and wait for the meta service's answer.
+
+        Raises:
+            InvalidArgument: the URL is none.
+            CacheError: -3017, no answer within ``client.connect_timeout_ms``.
+        """
+        used = config or load_config()
+        client = cls(Connection(meta_url, used, None))
+        try:
+            await client.wait_for_ranks(0, timeout=used.client.connect_timeout_ms / 1000)
+        except BaseException:
+            await client.close()
+            raise
+        return client
+
+    async def _run(
+        self, ask: Callable[[ClientActor, float], Operation[T]], timeout: float | None
+    ) -> T:
+        if self._closed:
+            raise error_for(Code.CLIENT_CLOSED, "this call")
+        loop = asyncio.get_running_loop()
+        awake = asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(awake.set)
+
+        reactor, actor = self._connection.reactor, self._connection.actor
+        deadline = now() + seconds_of(timeout, self._default_ms)
+        call = reactor.submit(ask(actor, deadline), wake)
+        try:
+            while not call.done:
+                if call.work:
+                    await _work(loop, call)
+                elif not call.can_advance:
+                    await awake.wait()
+                    awake.clear()
+                    continue
+                reactor.advance(call, wake)
+        except BaseException:
+            reactor.cancel(call)
+            raise
+        return call.result()
+
+    async def _do(self, plan: Plan[T], timeout: float | None) -> T:
+        if self._closed:
+            raise error_for(Code.CLIENT_CLOSED, "this call")
+        if not plan.try_hints(self._connection.actor.reader, access_clock()):
+            await self._run(plan.operation, timeout)
+        return plan.result()
+
+    async def put(
+        self,
+        key: str | bytes,
+        value: Buffer | Sequence[Buffer],
+        *,
+        replicas: int = 1,
+        preferred_ranks: Sequence[int] = (),
+        timeout: float | None = None,
+    ) -> None:
+        """Store an object."""
+        plan = PutPlan([key], [value], replicas, preferred_ranks)
+        raise_for((await self._do(plan, timeout))[0], key)
+
+    async def put_batch(
+        self,
+        keys: Sequence[str | bytes],
+        values: Sequence[Buffer | Sequence[Buffer]],
+        *,
+        replicas: int = 1,
+        preferred_ranks: Sequence[int] = (),
+        timeout: float | None = None,
+    ) -> list[Code]:
+        """Store objects; one code per key."""
+        return await self._do(PutPlan(keys, values, replicas, preferred_ranks), timeout)
+
+    async def get(self, key: str | bytes, *, timeout: float | None = None) -> bytes:
+        """A copy of an object."""
+        plan = ReadPlan([key])
+        raise_for((await self._do(plan, timeout))[0], key)
+        content = plan.contents()[0]
+        assert content is not None
+        return content
+
+    async def get_batch(
+        self, keys: Sequence[str | bytes], *, timeout: float | None = None
+    ) -> list[bytes | None]:
+        """Copies of objects; None where there is none to be had."""
+        plan = ReadPlan(keys)
+        await self._do(plan, timeout)
+        return plan.contents()
+
+    async def get_into(
+        self, key: str | bytes, target: Buffer | Sequence[Buffer], *, timeout: float | None = None
+    ) -> None:
+        """Copy an object into writable buffers of exactly its size together."""
+        raise_for((await self._do(ReadPlan([key], [target]), timeout))[0], key)
+
+    async def get_into_batch(
+        self,
+        keys: Sequence[str | bytes],
+        targets: Sequence[Buffer | Sequence[Buffer]],
+        *,
+        timeout: float | None = None,
+    ) -> list[Code]:
+        """Copy objects into buffers; one code per key."""
+        return await self._do(ReadPlan(keys, targets), timeout)
+
+    async def exist(self, key: str | bytes, *, timeout: float | None = None) -> bool:
+        """Whether an object is there now."""
+        code = (await self._do(ExistPlan([key]), timeout))[0]
+        if code != Code.NOT_FOUND:
+            raise_for(code, key)
+        return code == Code.OK
+
+    async def exist_batch(
+        self, keys: Sequence[str | bytes], *, timeout: float | None = None
+    ) -> list[Code]:
+        """Per key 0 or -3007; -3014 or -3017 where nobody could tell."""
+        return await self._do(ExistPlan(keys), timeout)
+
+    async def query(self, key: str | bytes, *, timeout: float | None = None) -> KeyInfo:
+        """Size in bytes, explicit lease, and ranks of an object."""
+        info = (await self._do(QueryPlan([key]), timeout))[0]
+        if isinstance(info, Code):
+            raise error_for(info, repr(key))
+        return info
+
+    async def query_batch(
+        self, keys: Sequence[str | bytes], *, timeout: float | None = None
+    ) -> list[KeyInfo | Code]:
+        """Per key what is known of it, or a code."""
+        return await self._do(QueryPlan(keys), timeout)
+
+    async def remove(self, key: str | bytes, *, timeout: float | None = None) -> None:
+        """Remove an object."""
+        raise_for((await self.remove_batch([key], timeout=timeout))[0], key)
+
+    async def remove_batch(
+        self, keys: Sequence[str | bytes], *, timeout: float | None = None
+    ) -> list[Code]:
+        """Remove objects; one code per key."""
+        return await self._do(CodesPlan(keys, asking.remove), timeout)
+
+    async def lease_batch(
+        self, keys: Sequence[str | bytes], ttl_ms: int = 0, *, timeout: float | None = None
+    ) -> list[Code]:
+        """Lease objects; one code per key."""
+        return await self._do(lease_plan(keys, ttl_ms), timeout)
+
+    async def unlease_batch(
+        self, keys: Sequence[str | bytes], *, timeout: float | None = None
+    ) -> list[Code]:
+        """End this client's leases early; one code per key."""
+        return await self._do(CodesPlan(keys, asking.unlease), timeout)
+
+    async def wait_for_ranks(self, count: int, *, timeout: float | None = None) -> None:
+        """Wait until ``count`` ranks of this host are live."""
+        raise_for(await self._run(partial(await_ranks, count=count), timeout), f"{count} ranks")
+
+    async def close(self) -> None:
+        """Give back what is reserved and end the session."""
+        if not self._closed:
+            self._closed = True
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, self._connection.close, _CLOSING_S)
+
+    async def __aenter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.close()
+
+
+async def _work(loop: asyncio.AbstractEventLoop, call: Call[T]) -> None:
+    """Copy in the executor; a cancellation waits for the copies to end, since they write to records."""
+
+    def perform() -> None:
+        for work in call.work:
+            work.perform()
+
+    running = loop.run_in_executor(None, perform)
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

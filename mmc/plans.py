@@ -1,0 +1,201 @@
+"""What each call of a user does, the same for blocking and asynchronous callers.
+
+A plan checks what it was handed, tries what needs no message, names the operation for the rest, and makes
+the call's result of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from mmc.actors.client import asking, putting, reading
+from mmc.actors.client.asking import KeyInfo
+from mmc.actors.client.calls import Operation
+from mmc.actors.client.reading import Want
+from mmc.actors.client.service import ClientActor
+from mmc.arguments import Keys, check_replicas, match_values
+from mmc.errors import Code, InvalidArgument
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from mmc.segments.reader import Reader
+
+T_co = TypeVar("T_co", covariant=True)
+Asking = Callable[[ClientActor, Sequence[bytes], float], Operation[list[Code]]]
+
+
+class Plan(Protocol[T_co]):
+    """One call."""
+
+    def try_hints(self, reader: Reader, clock: int) -> bool:
+        """Do what needs no message; True when that was all.  Under no lock."""
+        ...
+
+    def operation(self, actor: ClientActor, deadline: float) -> Operation[None]:
+        """The rest, by the deadline."""
+        ...
+
+    def result(self) -> T_co:
+        """What the call returns."""
+        ...
+
+
+class PutPlan:
+    """Put a batch."""
+
+    def __init__(
+        self,
+        keys: Sequence[str | bytes],
+        values: Sequence[Buffer | Sequence[Buffer]],
+        replicas: int,
+        preferred: Sequence[int],
+    ) -> None:
+        """Check keys, values and how they are to be replicated."""
+        check_replicas(replicas, preferred)
+        self._keys = Keys(keys)
+        self._pieces = match_values(self._keys, values, writable=False)
+        self._replicas = replicas
+        self._preferred = list(preferred)
+
+    def try_hints(self, _reader: Reader, _clock: int) -> bool:
+        """A put always asks, unless no key is valid."""
+        return not self._keys.valid
+
+    def operation(self, actor: ClientActor, deadline: float) -> Operation[None]:
+        """Put what is valid."""
+        codes = yield from putting.put(
+            actor, self._keys.valid, self._pieces, self._replicas, self._preferred, deadline
+        )
+        self._keys.spread(codes)
+
+    def result(self) -> list[Code]:
+        """One code per key."""
+        return self._keys.codes
+
+
+class ReadPlan:
+    """Read a batch, into buffers or as new bytes."""
+
+    def __init__(
+        self,
+        keys: Sequence[str | bytes],
+        targets: Sequence[Buffer | Sequence[Buffer]] | None = None,
+    ) -> None:
+        """Check keys and targets."""
+        self._keys = Keys(keys)
+        if targets is None:
+            self._wants = [Want(key, None) for key in self._keys.valid]
+        else:
+            pieces = match_values(self._keys, targets, writable=True)
+            self._wants = [Want(k, t) for k, t in zip(self._keys.valid, pieces, strict=True)]
+        self._missing: list[Want] = []
+
+    def try_hints(self, reader: Reader, clock: int) -> bool:
+        """Read what hints lead to."""
+        self._missing = [want for want in self._wants if not want.try_hints(reader, clock)]
+        return not self._missing
+
+    def operation(self, actor: ClientActor, deadline: float) -> Operation[None]:
+        """Read the rest by asking."""
+        return reading.read(actor, self._missing, deadline)
+
+    def result(self) -> list[Code]:
+        """One code per key."""
+        return self._keys.spread([want.code or Code.OK for want in self._wants])
+
+    def contents(self) -> list[bytes | None]:
+        """The bytes per key, or None."""
+        contents: list[bytes | None] = [None] * len(self._keys.codes)
+        for position, want in zip(self._keys.positions, self._wants, strict=True):
+            contents[position] = want.content
+        return contents
+
+
+class ExistPlan:
+    """Ask whether keys are there."""
+
+    def __init__(self, keys: Sequence[str | bytes]) -> None:
+        """Check the keys."""
+        self._keys = Keys(keys)
+        self._codes = [Code.OK] * len(self._keys.valid)
+        self._missing: list[int] = []
+
+    def try_hints(self, reader: Reader, clock: int) -> bool:
+        """See what is on this host."""
+        valid = self._keys.valid
+        self._missing = [i for i, key in enumerate(valid) if not reader.has(key, clock)]
+        return not self._missing
+
+    def operation(self, actor: ClientActor, deadline: float) -> Operation[None]:
+        """Ask about the rest."""
+        asked = [self._keys.valid[i] for i in self._missing]
+        hits = yield from asking.locate(actor, asked, deadline)
+        for position, hit in zip(self._missing, hits, strict=True):
+            self._codes[position] = hit if isinstance(hit, Code) else Code.OK
+
+    def result(self) -> list[Code]:
+        """One code per key."""
+        return self._keys.spread(self._codes)
+
+
+class QueryPlan:
+    """Ask what is known of keys."""
+
+    def __init__(self, keys: Sequence[str | bytes]) -> None:
+        """Check the keys."""
+        self._keys = Keys(keys)
+        self._infos: list[KeyInfo | Code] = list(self._keys.codes)
+
+    def try_hints(self, _reader: Reader, _clock: int) -> bool:
+        """The meta service knows, nobody else."""
+        return not self._keys.valid
+
+    def operation(self, actor: ClientActor, deadline: float) -> Operation[None]:
+        """Ask."""
+        found = yield from asking.query(actor, self._keys.valid, deadline)
+        for position, info in zip(self._keys.positions, found, strict=True):
+            self._infos[position] = info
+
+    def result(self) -> list[KeyInfo | Code]:
+        """Per key what is known, or a code."""
+        return self._infos
+
+
+class CodesPlan:
+    """Any request that answers one code per key."""
+
+    def __init__(self, keys: Sequence[str | bytes], ask: Asking) -> None:
+        """Check the keys."""
+        self._keys = Keys(keys)
+        self._ask = ask
+
+    def try_hints(self, _reader: Reader, _clock: int) -> bool:
+        """Only asking will do."""
+        return not self._keys.valid
+
+    def operation(self, actor: ClientActor, deadline: float) -> Operation[None]:
+        """Ask."""
+        self._keys.spread((yield from self._ask(actor, self._keys.valid, deadline)))
+
+    def result(self) -> list[Code]:
+        """One code per key."""
+        return self._keys.codes
+
+
+def lease_plan(keys: Sequence[str | bytes], ttl_ms: int) -> CodesPlan:
+    """Lease a batch.
+
+    Raises:
+        InvalidArgument: a negative time.
+    """
+    if ttl_ms < 0:
+        raise InvalidArgument(f"ttl_ms must not be negative: {ttl_ms}")
+
+    def ask(actor: ClientActor, valid: Sequence[bytes], until: float) -> Operation[list[Code]]:
+        return asking.lease(actor, valid, ttl_ms, until)
+
+    return CodesPlan(keys, ask)
+
+
