@@ -6,18 +6,14 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from mmc.actors.client.asking import pin_by_message
-from mmc.actors.client.reading import hold
+from mmc.actors.client.reading import pin, release_slot
 from mmc.errors import CacheError, Code, error_for
-from mmc.segments import pins
-from mmc.segments.reader import extent_of, touch
-from mmc.zeromq.clock import access_clock, now
+from mmc.zeromq.clock import now
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from mmc.actors.client.ranks import RankHandle
     from mmc.connection import Connection
-    from mmc.segments.reader import Hit
 
 
 class View:
@@ -35,38 +31,19 @@ class View:
             CacheError: -3007 there is none; -3014, -3017, -3004 nobody could tell.
         """
         self._connection = connection
-        self._slot: int | None = None
         connection.opened_view()
         try:
-            self._hit, self._handle = self._pin(key, now() + timeout_s)
+            deadline = now() + timeout_s
+            pinned = connection.reactor.run(pin(connection.actor, key, deadline))
         except BaseException:
             connection.closed_view()
             raise
-        extent = extent_of(self._hit)
-        assert extent is not None, "a pinned record has an extent"
-        self.memory = self._hit.segment.memory.view(*extent)
+        if isinstance(pinned, Code):
+            connection.closed_view()
+            raise error_for(pinned, f"view of {key!r}")
+        self._pinned = pinned
+        self.memory = pinned.hit.segment.memory.view(pinned.at, pinned.size)
         self._open = True
-
-    def _pin(self, key: bytes, deadline: float) -> tuple[Hit, RankHandle]:
-        connection = self._connection
-        while now() < deadline:
-            hit = connection.reactor.run(hold(connection.actor, key, deadline))
-            if isinstance(hit, Code):
-                raise error_for(hit, f"view of {key!r}")
-            segment = hit.segment
-            handle = next(h for h in connection.actor.ranks.values() if h.segment is segment)
-            if handle.slots:
-                slot = handle.slots.popleft()
-                if pins.pin(segment, slot, hit.record, hit.generation):
-                    self._slot = slot
-                    touch(segment, hit.record, access_clock())
-                    return hit, handle
-                handle.slots.append(slot)
-            else:
-                code = connection.reactor.run(pin_by_message(connection.actor, hit, deadline))
-                if code == Code.OK:
-                    return hit, handle
-        raise error_for(Code.TIMED_OUT, f"view of {key!r}")
 
     def __enter__(self) -> memoryview:
         """The object's bytes."""
@@ -81,7 +58,6 @@ class View:
         """Close."""
         self.close()
 
-
     def close(self) -> None:
         """Let go of the bytes; nothing happens the second time.
 
@@ -92,13 +68,9 @@ class View:
             return
         self.memory.release()
         self._open = False
-        if self._slot is not None:
-            pins.unpin(self._hit.segment, self._slot)
-            if self._handle.slots is not None:
-                self._handle.slots.append(self._slot)
-        else:
+        if not release_slot(self._pinned):
             deadline = now() + self._connection.config.client.timeout_ms / 1000
-            operation = pin_by_message(self._connection.actor, self._hit, deadline, unpin=True)
+            actor, hit = self._connection.actor, self._pinned.hit
             with contextlib.suppress(CacheError):
-                self._connection.reactor.run(operation)
+                self._connection.reactor.run(pin_by_message(actor, hit, deadline, unpin=True))
         self._connection.closed_view()

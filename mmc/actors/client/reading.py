@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from mmc.actors.client.asking import greet_rank, locate
+from mmc.actors.client.asking import greet_rank, locate, pin_by_message
 from mmc.actors.client.calls import Outside, Replies, Until
 from mmc.cache.membership import MemberState
 from mmc.errors import Code
-from mmc.segments.reader import Hit, fetch, fetch_bytes
+from mmc.segments import pins
+from mmc.segments.reader import Hit, extent_of, fetch, fetch_bytes, touch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mmc.actors.client.calls import Operation
+    from mmc.actors.client.ranks import RankHandle
     from mmc.actors.client.service import ClientActor
     from mmc.segments.reader import Reader
 
@@ -77,19 +79,73 @@ def read(client: ClientActor, wants: Sequence[Want], deadline: float) -> Operati
             yield Until(client.now + _AGAIN_S)
 
 
-def hold(client: ClientActor, key: bytes, deadline: float) -> Operation[Hit | Code]:
-    """Find an object for a view, on a rank that has given this client slots for pins."""
-    hit = client.reader.locate(key)
-    if hit is None:
-        found = yield from locate(client, [key], deadline)
-        if isinstance(found[0], Code):
-            return found[0]
-        hit = found[0]
-    for rank, handle in client.ranks.items():
-        if handle.segment is hit.segment:
-            code = yield from greet_rank(client, rank, deadline)
-            return hit if code == Code.OK else code
-    return Code.NO_SUCH_RANK
+class Pinned(NamedTuple):
+    """A pinned object: ``size`` bytes from byte ``at`` of the hit's segment stay what they are.
+
+    ``slot`` None: the rank pinned it on request.
+    """
+
+    hit: Hit
+    handle: RankHandle
+    slot: int | None
+    at: int
+    size: int
+
+
+def pin(client: ClientActor, key: bytes, deadline: float) -> Operation[Pinned | Code]:
+    """Find and pin an object for a view.
+
+    Where its bytes lie is read before it is pinned: they are its own if the generation is still the
+    same then, while from then on the record may be invalidated at any time.
+    """
+    while True:
+        hit = client.reader.locate(key)
+        if hit is None:
+            found = yield from locate(client, [key], deadline)
+            if isinstance(found[0], Code):
+                return found[0]
+            hit = found[0]
+        handle = next((h for h in client.ranks.values() if h.segment is hit.segment), None)
+        if handle is None:
+            return Code.NO_SUCH_RANK
+        code = yield from greet_rank(client, handle.rank, deadline)
+        if code != Code.OK:
+            return code
+        extent = extent_of(hit)
+        if extent is not None:
+            pinned = yield from _pin_at(client, hit, handle, extent, deadline)
+            if not isinstance(pinned, Code):
+                touch(hit.segment, hit.record, client.clock())
+                return pinned
+            if pinned != Code.NOT_FOUND:
+                return pinned
+        if client.now + _AGAIN_S >= deadline:
+            return Code.TIMED_OUT
+        yield Until(client.now + _AGAIN_S)
+
+
+def _pin_at(
+    client: ClientActor, hit: Hit, handle: RankHandle, extent: tuple[int, int], deadline: float
+) -> Operation[Pinned | Code]:
+    """Pin through a free slot, or by the rank; -3007 when the replica has passed away."""
+    if handle.slots:
+        slot = handle.slots.popleft()
+        if pins.pin(hit.segment, slot, hit.record, hit.generation):
+            return Pinned(hit, handle, slot, *extent)
+        handle.slots.append(slot)
+        return Code.NOT_FOUND
+    code = yield from pin_by_message(client, hit, deadline)
+    return Pinned(hit, handle, None, *extent) if code == Code.OK else code
+
+
+def release_slot(pinned: Pinned) -> bool:
+    """Free the slot of a pin; False when the rank is to be asked to."""
+    if pinned.slot is None:
+        return False
+    pins.unpin(pinned.hit.segment, pinned.slot)
+    if pinned.handle.slots is not None:
+        pinned.handle.slots.append(pinned.slot)
+    return True
 
 
 def await_ranks(client: ClientActor, deadline: float, *, count: int) -> Operation[Code]:
