@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _KEEP_ALIVE_S = 60.0
 _JITTER_STEPS = 256
+_ANSWER_S = 0.1
+_ANSWER_SHARE = 0.2
 
 
 class Ticket:
@@ -163,7 +165,7 @@ class Link:
             ticket.sequence,
             RETRY if ticket.attempts else 0,
             self.epoch,
-            max(0, int((ticket.deadline - now) * 1000)),
+            _deadline_ms(ticket.deadline - now),
             next(iter(self._in_flight)),
         )
         self.counters["retries"] += ticket.attempts > 0
@@ -276,6 +278,11 @@ class Link:
         if self._session:
             times.append(self._last_sent + _KEEP_ALIVE_S)
         return min(times, default=None)
+
+
+def _deadline_ms(left_s: float) -> int:
+    """What the peer is told of the time left: a little less, so that its last word arrives in time."""
+    return max(0, int(1000 * (left_s - min(_ANSWER_S, _ANSWER_SHARE * left_s))))
 
 
 def _code_of(message: Message) -> Code:

@@ -281,7 +281,7 @@ class Desk:
             times.append(self._press_at)
         return min(times, default=None)
 
-    def counters(self, evictions: int) -> tuple[tuple[str, int], ...]:
+    def counters(self) -> tuple[tuple[str, int], ...]:
         """What a heartbeat tells."""
         table = self.keeper.table
         return (
@@ -292,7 +292,6 @@ class Desk:
             ("records", len(table)),
             ("free_records", table.free_records),
             ("objects", table.records_in[RecordState.STORED]),
-            ("evictions", evictions),
             ("clients", len(self.keeper.reservations.holders())),
             ("waiting_reserves", len(self.relief.queue)),
             *sorted(self._counts.items()),

@@ -269,7 +269,12 @@ class LocalActor:
     # What the meta service is told
 
     def _beat(self, now: float) -> None:
-        heartbeat = requests.Heartbeat(self.desk.counters(self.obedience.evictions))
+        counters = (
+            *self.desk.counters(),
+            ("evictions", self.obedience.evictions),
+            ("event_gaps", self._gaps[False].gaps + self._gaps[True].gaps),
+        )
+        heartbeat = requests.Heartbeat(counters)
         patience = 4 * self._limits.heartbeat_ms / 1000
         self._link.request(heartbeat, now + patience, now, self._beaten)
 
