@@ -51,7 +51,6 @@ TRANSITIONS: dict[tuple[NameState, NameEvent], NameState] = {
     (NameState.CLAIMED, NameEvent.CONFIRM): NameState.READABLE,
     (NameState.CLAIMED, NameEvent.REPORT): NameState.READABLE,
     (NameState.CLAIMED, NameEvent.ABORT): NameState.ABSENT,
-    (NameState.CLAIMED, NameEvent.VANISH): NameState.ABSENT,
     (NameState.READABLE, NameEvent.CONFIRM): NameState.READABLE,
     (NameState.READABLE, NameEvent.REPORT): NameState.READABLE,
     (NameState.READABLE, NameEvent.WITHDRAW): NameState.LEAVING,

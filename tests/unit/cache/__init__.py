@@ -1,0 +1,1 @@
+"""The tables of the meta service and of a rank."""
