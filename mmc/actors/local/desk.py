@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from mmc.actors.local.relief import Relief, WaitingReserve
@@ -64,6 +65,7 @@ class Desk:
         self._pressing = False
         self._press_at: float | None = None
         self._nothing_left = False
+        self._hopeless: WaitingReserve | None = None
         self._counts: Counter[str] = Counter()
         for holder in keeper.reservations.holders():
             watch.adopt(holder.client)
@@ -173,23 +175,25 @@ class Desk:
             return
         self.keeper.adopt_all()
         self._pressing = True
-        patient = self._nothing_left and not self.relief.queue
+        head = self.relief.queue[0] if self.relief.queue else None
+        patient = self._nothing_left and head is None
         self._press_at = now + (_HOPELESS_S if patient else _AGAIN_S)
-        self._ask_meta(self.relief.pressure(demand), self._pressed)
+        self._ask_meta(self.relief.pressure(demand), partial(self._pressed, head))
 
-    def _pressed(self, ticket: Ticket) -> None:
+    def _pressed(self, head: WaitingReserve | None, ticket: Ticket) -> None:
+        """What came of a request for eviction made while ``head`` was first in the queue."""
         self._pressing = False
         codes = ticket.reply.codes if isinstance(ticket.reply, replies.Codes) else (0,)
         self._nothing_left = codes[:1] == (Code.NO_SPACE,)
+        self._hopeless = head if self._nothing_left else None
 
     def _refuse_hopeless(self) -> list[Effect]:
-        """-3016 for the first in the queue, when nothing can come free that is not its own."""
-        if not self._nothing_left or not self.relief.queue:
+        """-3016 for the first in the queue, when nothing is on its way back either."""
+        head, self._hopeless = self._hopeless, None
+        if head is None or not self.relief.queue or self.relief.queue[0] is not head:
             return []
-        self._nothing_left = False
-        head = self.relief.queue[0]
-        others = any(h.records for h in self.keeper.reservations.holders() if h is not head.holder)
-        if others or self.keeper.table.records_in[RecordState.RETIRED]:
+        table = self.keeper.table
+        if table.records_in[RecordState.RESERVED] or table.records_in[RecordState.RETIRED]:
             return []
         self.relief.queue.popleft()
         return self.reception.fail(head.request, Code.NO_SPACE, "nothing evictable is left")
@@ -269,8 +273,9 @@ class Desk:
         effects = self._refuse_hopeless()
         for waiting in self.relief.queue:
             if waiting.request.deadline <= now:
+                code = Code.NO_SPACE if self._nothing_left else Code.TIMED_OUT
                 sentence = "no space came free before the deadline"
-                effects += self.reception.fail(waiting.request, Code.TIMED_OUT, sentence)
+                effects += self.reception.fail(waiting.request, code, sentence)
         self.reception.expire(now)
         return effects
 
