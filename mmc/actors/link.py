@@ -262,8 +262,10 @@ class Link:
                 ticket.finish(None, Code.TIMED_OUT if heard else self._silent_code)
             elif ticket.attempts and ticket.retry_at <= now:
                 self._transmit(ticket, now)
-        while self._queue and self._queue[0].done:
-            self._queue.popleft()
+        if any(ticket.done for ticket in self._queue):
+            self._queue = deque(ticket for ticket in self._queue if not ticket.done)
+        if self._session:
+            self._pump(now)
         if self._hello_retry_at is not None and self._hello_retry_at <= now:
             self._say_hello(now)
         if self._session and now - self._last_sent >= _KEEP_ALIVE_S:

@@ -73,8 +73,6 @@ class Desk:
     def begin_epoch(self, epoch: int) -> None:
         """Sessions of an earlier epoch end."""
         if epoch != self.reception.epoch:
-            for waiting in self.relief.queue:
-                waiting.request.replied = True
             self.relief.queue.clear()
             self.reception.restart(epoch)
 
@@ -147,12 +145,11 @@ class Desk:
     def serve(self, now: float) -> list[Effect]:
         """Grant what fits, in order; ask for eviction where it does not."""
         effects: list[Effect] = []
+        for waiting in self.relief.take_void():
+            effects += self.reception.fail(waiting.request, Code.UNKNOWN_SEQUENCE, "forfeited")
         queue = self.relief.queue
         while queue:
             waiting = queue[0]
-            if waiting.request.replied:
-                queue.popleft()
-                continue
             granted = self.relief.grant(waiting)
             if granted is None:
                 self._counts["waits"] += 1
@@ -218,7 +215,7 @@ class Desk:
             self.keeper.retire(holder.forfeit(grant))
             for waiting in self.relief.queue:
                 if waiting.holder is holder and waiting.reserve.grant == grant:
-                    waiting.request.replied = True
+                    waiting.is_void = True
         return replies.Codes(())
 
     def _confirm(
@@ -263,7 +260,7 @@ class Desk:
                 self._counts["reaped"] += 1
                 for waiting in self.relief.queue:
                     if waiting.holder is holder:
-                        waiting.request.replied = True
+                        waiting.is_void = True
                 self.keeper.detach(holder)
                 self._watch.forget(holder.client)
         self.keeper.sweep()
@@ -271,11 +268,10 @@ class Desk:
     def expire(self, now: float) -> list[Effect]:
         """End the reserves that waited until their deadline."""
         effects = self._refuse_hopeless()
-        for waiting in self.relief.queue:
-            if waiting.request.deadline <= now:
-                code = Code.NO_SPACE if self._nothing_left else Code.TIMED_OUT
-                sentence = "no space came free before the deadline"
-                effects += self.reception.fail(waiting.request, code, sentence)
+        for waiting in self.relief.take_due(now):
+            code = Code.NO_SPACE if self._nothing_left else Code.TIMED_OUT
+            sentence = "no space came free before the deadline"
+            effects += self.reception.fail(waiting.request, code, sentence)
         self.reception.expire(now)
         return effects
 

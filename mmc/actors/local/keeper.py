@@ -100,7 +100,7 @@ class Keeper:
 
     def detach(self, holder: Holder) -> None:
         """The client is known dead: what it published stays, all else comes back."""
-        unpublished = [record for record in holder.records if not self.adopt(record)]
+        unpublished = [record for record in list(holder.records) if not self.adopt(record)]
         self.retire(unpublished)
         pins.clear(self.segment, holder.row)
         holder.pinned.clear()

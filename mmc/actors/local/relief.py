@@ -32,13 +32,14 @@ _CLOCK_MASK = 0xFFFFFFFF
 class WaitingReserve:
     """A reserve request on its way to being granted."""
 
-    __slots__ = ("holder", "request", "reserve")
+    __slots__ = ("holder", "is_void", "request", "reserve")
 
     def __init__(self, request: Request, holder: Holder, reserve: Reserve) -> None:
         """Not granted yet."""
         self.request = request
         self.holder = holder
         self.reserve = reserve
+        self.is_void = False
 
     @property
     def needed(self) -> tuple[int, ...]:
@@ -68,6 +69,20 @@ class Relief:
             return False
         self.queue.append(waiting)
         return True
+
+    def take_void(self) -> list[WaitingReserve]:
+        """Those whose client wants them no more, or is dead; they wait no longer."""
+        void = [waiting for waiting in self.queue if waiting.is_void]
+        if void:
+            self.queue = deque(waiting for waiting in self.queue if not waiting.is_void)
+        return void
+
+    def take_due(self, now: float) -> list[WaitingReserve]:
+        """Those whose deadline has passed; they wait no longer."""
+        due = [waiting for waiting in self.queue if waiting.request.deadline <= now]
+        if due:
+            self.queue = deque(w for w in self.queue if w.request.deadline > now)
+        return due
 
     def grant(self, waiting: WaitingReserve) -> list[int] | None:
         """All that is needed, and ahead of need what limits allow; None when it does not fit now."""

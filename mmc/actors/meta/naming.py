@@ -265,7 +265,9 @@ class Naming:
             batch.settle(index, Code.OK if granted else Code.NOT_FOUND)
 
     def _drop(self, entry: Entry, place: Location) -> None:
-        """A replica is gone for good."""
+        """A replica is gone for good; of two commands that say so, the second changes nothing."""
+        if self.names.get(entry.key) is not entry:
+            return
         self.names.drop(entry, place)
         self.claims.settle(entry)
         if self.names.get(entry.key) is entry:
