@@ -9,7 +9,13 @@ from mmc.errors import CacheError, Code, InvalidArgument
 from mmc.identifiers import MAX_REPLICAS, encode_key
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    import numpy.typing as npt
     from typing_extensions import Buffer
+
+    BufferLike = Buffer | npt.NDArray[Any]
+    """Whatever has contiguous bytes: before Python 3.12 numpy's arrays do not say so themselves."""
 
 _LONGEST_S = 600.0
 
@@ -45,7 +51,7 @@ class Keys:
         return self.codes
 
 
-def byte_view(buffer: Buffer, *, writable: bool = False) -> memoryview:
+def byte_view(buffer: BufferLike, *, writable: bool = False) -> memoryview:
     """The bytes of a contiguous buffer, without a copy.
 
     Raises:
@@ -59,7 +65,7 @@ def byte_view(buffer: Buffer, *, writable: bool = False) -> memoryview:
     return view.cast("B")
 
 
-def pieces_of(value: Buffer | Sequence[Buffer], *, writable: bool = False) -> list[memoryview]:
+def pieces_of(value: BufferLike | Sequence[BufferLike], *, writable: bool = False) -> list[memoryview]:
     """The pieces of one object: a buffer, or several that follow one another.
 
     Raises:
@@ -74,7 +80,7 @@ def pieces_of(value: Buffer | Sequence[Buffer], *, writable: bool = False) -> li
 
 
 def match_values(
-    keys: Keys, values: Sequence[Buffer | Sequence[Buffer]], *, writable: bool
+    keys: Keys, values: Sequence[BufferLike | Sequence[BufferLike]], *, writable: bool
 ) -> list[list[memoryview]]:
     """The pieces for every valid key; a key whose value is empty gets -3000 for itself alone.
 

@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from typing_extensions import Buffer
-
     from mmc.actors.client.asking import KeyInfo
     from mmc.actors.client.calls import Call, Operation
     from mmc.actors.client.service import ClientActor
+    from mmc.arguments import BufferLike
     from mmc.config import Config
     from mmc.plans import Plan
 
@@ -103,7 +102,7 @@ class AsyncClient:
     async def put(
         self,
         key: str | bytes,
-        value: Buffer | Sequence[Buffer],
+        value: BufferLike | Sequence[BufferLike],
         *,
         replicas: int = 1,
         preferred_ranks: Sequence[int] = (),
@@ -116,7 +115,7 @@ class AsyncClient:
     async def put_batch(
         self,
         keys: Sequence[str | bytes],
-        values: Sequence[Buffer | Sequence[Buffer]],
+        values: Sequence[BufferLike | Sequence[BufferLike]],
         *,
         replicas: int = 1,
         preferred_ranks: Sequence[int] = (),
@@ -142,7 +141,7 @@ class AsyncClient:
         return plan.contents()
 
     async def get_into(
-        self, key: str | bytes, target: Buffer | Sequence[Buffer], *, timeout: float | None = None
+        self, key: str | bytes, target: BufferLike | Sequence[BufferLike], *, timeout: float | None = None
     ) -> None:
         """Copy an object into writable buffers of exactly its size together."""
         raise_for((await self._do(ReadPlan([key], [target]), timeout))[0], key)
@@ -150,7 +149,7 @@ class AsyncClient:
     async def get_into_batch(
         self,
         keys: Sequence[str | bytes],
-        targets: Sequence[Buffer | Sequence[Buffer]],
+        targets: Sequence[BufferLike | Sequence[BufferLike]],
         *,
         timeout: float | None = None,
     ) -> list[Code]:

@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from typing_extensions import Buffer
-
     from mmc.actors.client.asking import KeyInfo
     from mmc.actors.client.calls import Operation
     from mmc.actors.client.service import ClientActor
+    from mmc.arguments import BufferLike
     from mmc.config import Config
     from mmc.plans import Plan
     from mmc.wire.replies import StatusReport
@@ -104,7 +103,7 @@ class Client:
     def put(
         self,
         key: str | bytes,
-        value: Buffer | Sequence[Buffer],
+        value: BufferLike | Sequence[BufferLike],
         *,
         replicas: int = 1,
         preferred_ranks: Sequence[int] = (),
@@ -125,7 +124,7 @@ class Client:
     def put_batch(
         self,
         keys: Sequence[str | bytes],
-        values: Sequence[Buffer | Sequence[Buffer]],
+        values: Sequence[BufferLike | Sequence[BufferLike]],
         *,
         replicas: int = 1,
         preferred_ranks: Sequence[int] = (),
@@ -175,7 +174,7 @@ class Client:
         return plan.contents()
 
     def get_into(
-        self, key: str | bytes, target: Buffer | Sequence[Buffer], *, timeout: float | None = None
+        self, key: str | bytes, target: BufferLike | Sequence[BufferLike], *, timeout: float | None = None
     ) -> None:
         """Copy an object into a writable buffer, or several, of exactly its size together.
 
@@ -189,7 +188,7 @@ class Client:
     def get_into_batch(
         self,
         keys: Sequence[str | bytes],
-        targets: Sequence[Buffer | Sequence[Buffer]],
+        targets: Sequence[BufferLike | Sequence[BufferLike]],
         *,
         timeout: float | None = None,
     ) -> list[Code]:

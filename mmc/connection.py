@@ -41,7 +41,7 @@ class Connection:
         self._boot = boot_id()
         self._locks: dict[Path, ClientLock] = {}
         self._views = 0
-        self._views_lock = threading.Lock()
+        self._views_lock = threading.RLock()
         self._closed = False
         self.actor = ClientActor(
             self.client, config.client, config.local.reserve_ahead_bytes, random63, self._attach
@@ -75,7 +75,10 @@ class Connection:
             self._views += 1
 
     def closed_view(self) -> None:
-        """The last view of a closed connection lets go of the lock files."""
+        """The last view of a closed connection lets go of the lock files.
+
+        Called whenever the garbage collector finds the last use of a view, under this lock or not.
+        """
         with self._views_lock:
             self._views -= 1
             self._release_if_unused()

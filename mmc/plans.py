@@ -18,8 +18,7 @@ from mmc.arguments import Keys, check_replicas, match_values
 from mmc.errors import Code, InvalidArgument
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
+    from mmc.arguments import BufferLike
     from mmc.segments.reader import Reader
 
 T_co = TypeVar("T_co", covariant=True)
@@ -48,7 +47,7 @@ class PutPlan:
     def __init__(
         self,
         keys: Sequence[str | bytes],
-        values: Sequence[Buffer | Sequence[Buffer]],
+        values: Sequence[BufferLike | Sequence[BufferLike]],
         replicas: int,
         preferred: Sequence[int],
     ) -> None:
@@ -81,7 +80,7 @@ class ReadPlan:
     def __init__(
         self,
         keys: Sequence[str | bytes],
-        targets: Sequence[Buffer | Sequence[Buffer]] | None = None,
+        targets: Sequence[BufferLike | Sequence[BufferLike]] | None = None,
     ) -> None:
         """Check keys and targets."""
         self._keys = Keys(keys)

@@ -1,27 +1,27 @@
-"""Views: an object's bytes in place, without a copy, pinned for as long as the view is open."""
+"""Views: an object's bytes in place, without a copy, pinned for as long as anything uses them."""
 
 from __future__ import annotations
 
-import contextlib
+import weakref
 from typing import TYPE_CHECKING
 
-from mmc.actors.client.asking import pin_by_message
-from mmc.actors.client.reading import pin, release_slot
-from mmc.errors import CacheError, Code, error_for
+from mmc.actors.client.reading import pin, release
+from mmc.errors import Code, error_for
 from mmc.zeromq.clock import now
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from mmc.actors.client.reading import Pinned
     from mmc.connection import Connection
 
 
 class View:
     """A read-only window on one object.
 
-    ``memory`` is the object's bytes; they stay what they are until :meth:`close`, even if the object is
-    evicted or removed meanwhile.  A view must be closed before its memory can be reused: use it in a
-    ``with`` statement, whose target is ``memory`` itself.
+    ``memory`` is the object's bytes, also what a ``with`` statement gives.  They stay what they are, even if
+    the object is evicted or removed, until the view is closed and every array made from ``memory`` is
+    gone; only then can the space be used again.
     """
 
     def __init__(self, connection: Connection, key: bytes, timeout_s: float) -> None:
@@ -30,20 +30,18 @@ class View:
         Raises:
             CacheError: -3007 there is none; -3014, -3017, -3004 nobody could tell.
         """
-        self._connection = connection
         connection.opened_view()
         try:
             deadline = now() + timeout_s
             pinned = connection.reactor.run(pin(connection.actor, key, deadline))
+            if isinstance(pinned, Code):
+                raise error_for(pinned, f"view of {key!r}")
         except BaseException:
             connection.closed_view()
             raise
-        if isinstance(pinned, Code):
-            connection.closed_view()
-            raise error_for(pinned, f"view of {key!r}")
-        self._pinned = pinned
         self.memory = pinned.hit.segment.memory.view(pinned.at, pinned.size)
-        self._open = True
+        ending = weakref.finalize(self.memory.obj, _let_go, connection, pinned)
+        ending.atexit = False
 
     def __enter__(self) -> memoryview:
         """The object's bytes."""
@@ -59,18 +57,11 @@ class View:
         self.close()
 
     def close(self) -> None:
-        """Let go of the bytes; nothing happens the second time.
-
-        Raises:
-            BufferError: arrays made from ``memory`` are still alive; the view stays open.
-        """
-        if not self._open:
-            return
+        """Let go of ``memory``; nothing happens the second time."""
         self.memory.release()
-        self._open = False
-        if not release_slot(self._pinned):
-            deadline = now() + self._connection.config.client.timeout_ms / 1000
-            actor, hit = self._connection.actor, self._pinned.hit
-            with contextlib.suppress(CacheError):
-                self._connection.reactor.run(pin_by_message(actor, hit, deadline, unpin=True))
-        self._connection.closed_view()
+
+
+def _let_go(connection: Connection, pinned: Pinned) -> None:
+    """Nothing uses the bytes any more.  Runs wherever the garbage collector does, and waits for nothing."""
+    release(pinned)
+    connection.closed_view()

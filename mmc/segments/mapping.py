@@ -79,9 +79,14 @@ class BufferMemory:
             _LIBC.memmove(self._base + at, address_of(source), size)
 
     def view(self, at: int, size: int) -> memoryview:
-        """Give a read-only window on ``size`` bytes, without a copy."""
+        """Give a read-only window on ``size`` bytes, without a copy.
+
+        Its ``obj`` lives as long as anything made from the window does.
+        """
         self._check(at, size)
-        return self._bytes[at : at + size].toreadonly()
+        window = np.frombuffer(self._bytes, np.uint8, size, at)
+        window.flags.writeable = False
+        return window.data
 
     def populate(self, start: int, size: int, step: int) -> Iterator[None]:
         """Make pages present, in steps of ``step`` bytes that release the GIL; ends early if refused."""

@@ -205,14 +205,11 @@ def greet_rank(client: ClientActor, rank: int, deadline: float) -> Operation[Cod
     return ticket.code
 
 
-def pin_by_message(
-    client: ClientActor, hit: Hit, deadline: float, *, unpin: bool = False
-) -> Operation[Code]:
-    """Have the rank pin or unpin a record, where this client cannot by itself."""
+def pin_by_message(client: ClientActor, hit: Hit, deadline: float) -> Operation[Code]:
+    """Have the rank pin a record, where this client cannot by itself."""
     for handle in client.ranks.values():
         if handle.segment is hit.segment:
-            kind = requests.Unpin if unpin else requests.Pin
-            message = kind((hit.record,), (hit.generation,))
+            message = requests.Pin((hit.record,), (hit.generation,))
             ticket = handle.link.request(message, deadline, client.now, lambda _: None)
             yield Replies([ticket])
             if isinstance(ticket.reply, replies.Codes) and ticket.reply.codes:

@@ -67,6 +67,7 @@ class RankHandle:
         self._disowned: set[Ticket] = set()
         self._returning: dict[int, int] = {}
         self._forfeiting: dict[int, None] = {}
+        self._unpinning: deque[tuple[int, int]] = deque()
         self._confirming: dict[int, int] = {}
         self._confirm_at: float | None = None
         self._housekeeping: set[type[Message]] = set()
@@ -147,6 +148,10 @@ class RankHandle:
         if self._confirm_at is None:
             self._confirm_at = now + self._limits.confirm_delay_ms / 1000
 
+    def unpin_soon(self, record: int, generation: int) -> None:
+        """End a pin that was asked for by message; from any thread."""
+        self._unpinning.append((record, generation))
+
     # Housekeeping
 
     def expire(self, now: float) -> None:
@@ -161,6 +166,10 @@ class RankHandle:
         if self._forfeiting and self._may_say(requests.Forfeit):
             said, self._forfeiting = self._forfeiting, {}
             self._say(requests.Forfeit(tuple(said)), now, lambda: self._forfeiting.update(said))
+        if self._unpinning and self._may_say(requests.Unpin):
+            pins = [self._unpinning.popleft() for _ in range(len(self._unpinning))]
+            message = requests.Unpin(*map(tuple, zip(*pins, strict=True)))
+            self._say(message, now, lambda: self._unpinning.extend(pins))
         self.link.expire(now)
 
     def flush_confirmations(self, now: float) -> None:
@@ -205,6 +214,7 @@ class RankHandle:
         if self._retry_at is None and (
             (self._returning and requests.Return not in self._housekeeping)
             or (self._forfeiting and requests.Forfeit not in self._housekeeping)
+            or (self._unpinning and requests.Unpin not in self._housekeeping)
         ):
             times.append(0.0)
         return min((time for time in times if time is not None), default=None)

@@ -138,14 +138,14 @@ def _pin_at(
     return Pinned(hit, handle, None, *extent) if code == Code.OK else code
 
 
-def release_slot(pinned: Pinned) -> bool:
-    """Free the slot of a pin; False when the rank is to be asked to."""
+def release(pinned: Pinned) -> None:
+    """End a pin; from any thread, without waiting."""
     if pinned.slot is None:
-        return False
+        pinned.handle.unpin_soon(pinned.hit.record, pinned.hit.generation)
+        return
     pins.unpin(pinned.hit.segment, pinned.slot)
     if pinned.handle.slots is not None:
         pinned.handle.slots.append(pinned.slot)
-    return True
 
 
 def await_ranks(client: ClientActor, deadline: float, *, count: int) -> Operation[Code]:
