@@ -43,9 +43,9 @@ _ITEMS: dict[str, SearchStrategy[object]] = {
     "uint list": words,
     "code list": codes,
     "key list": keys,
-    "list of lists of (rank, record, generation)": st.lists(
-        places.map(tuple), max_size=LONGEST_LIST
-    ).map(tuple),
+    "list of lists of (rank, record, generation)": st.lists(places.map(tuple), max_size=LONGEST_LIST).map(
+        tuple
+    ),
     "list of (epoch, client, counter, position)": versions.map(tuple),
     "list of (rank, term)": st.tuples(words, words),
     "list of members": members,
@@ -79,7 +79,5 @@ def messages(draw: DrawFn, kind: type[Message]) -> Message:
 
 any_messages = st.sampled_from(KINDS).flatmap(messages)
 
-headers = st.builds(
-    Header, words, words, words, words, words, words, words, version=st.just(WIRE_VERSION)
-)
+headers = st.builds(Header, words, words, words, words, words, words, words, version=st.just(WIRE_VERSION))
 """Headers of this wire version, whatever else they say."""

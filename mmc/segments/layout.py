@@ -92,7 +92,7 @@ class Layout(NamedTuple):
 def plan_layout(capacity: int, records: int, clients: int, pins: int) -> Layout:
     """The layout for ``capacity`` bytes of payload and so many records, client rows and pins a row."""
     entries = max(2 * records, 2 * BUCKET_ENTRIES)
-    buckets = 1 << (entries // BUCKET_ENTRIES - 1).bit_length()
+    buckets = 1 << ((entries - 1) // BUCKET_ENTRIES).bit_length()
     extents_at = PAGE
     holders_at = _page_up(extents_at + records * EXTENT_WORDS * WORD)
     pins_at = _page_up(holders_at + clients * WORD)

@@ -88,9 +88,7 @@ def test_the_coldest_that_may_go_are_chosen(rank: Rank) -> None:
     """The victims are the coldest of those that may go, without a gap."""
     victims, _ = rank.choose()
     eligible = [
-        record
-        for record, entry in rank.names.on_rank(RANK).items()
-        if rank.is_eligible(entry, record)
+        record for record, entry in rank.names.on_rank(RANK).items() if rank.is_eligible(entry, record)
     ]
     assert [place.record for _, place in victims] == eligible[: len(victims)]
 
@@ -135,9 +133,7 @@ def test_hopeless_means_that_nothing_can_come_free(rank: Rank) -> None:
 
 
 @given(ranks(), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=8))
-def test_only_reads_warm_and_the_last_read_is_warmest(
-    rank: Rank, touched: list[tuple[int, int]]
-) -> None:
+def test_only_reads_warm_and_the_last_read_is_warmest(rank: Rank, touched: list[tuple[int, int]]) -> None:
     """Read records stand behind all others in the order of their clocks; the others stay put."""
     before = list(rank.names.on_rank(RANK))
     warm(rank.names.on_rank(RANK), touched)

@@ -34,9 +34,7 @@ packable: SearchStrategy[object] = st.recursive(
         st.text(max_size=8),
         st.binary(max_size=8),
     ),
-    lambda inner: (
-        st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
-    ),
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=12,
 )
 """Whatever msgpack can say."""

@@ -23,9 +23,7 @@ def wishes(draw: DrawFn) -> tuple[list[int], int, list[int]]:
 
 
 @given(words, wishes())
-def test_replicas_are_on_distinct_ranks(
-    hashed: int, wish: tuple[list[int], int, list[int]]
-) -> None:
+def test_replicas_are_on_distinct_ranks(hashed: int, wish: tuple[list[int], int, list[int]]) -> None:
     """S7: there are as many ranks as replicas, all different, and all of them living."""
     ranks, replicas, preferred = wish
     chosen = place(hashed, ranks, replicas, preferred)
@@ -65,9 +63,7 @@ def test_everybody_places_alike(
 
 
 @given(words, clusters, st.data())
-def test_losing_a_rank_moves_only_its_own_keys(
-    hashed: int, ranks: list[int], data: st.DataObject
-) -> None:
+def test_losing_a_rank_moves_only_its_own_keys(hashed: int, ranks: list[int], data: st.DataObject) -> None:
     """When a rank goes, all that remain stand in the order in which they stood."""
     lost = data.draw(st.sampled_from(ranks))
     rest = [rank for rank in ranks if rank != lost]

@@ -148,8 +148,7 @@ class MembershipMachine(RuleBasedStateMachine):
     def forget(self) -> None:
         """All are suspect until they report."""
         self.ranks = {
-            rank: Known(known.segment, self.now, MemberState.SUSPECT)
-            for rank, known in self.ranks.items()
+            rank: Known(known.segment, self.now, MemberState.SUSPECT) for rank, known in self.ranks.items()
         }
 
     @invariant()

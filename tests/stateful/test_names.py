@@ -69,9 +69,7 @@ class NamesMachine(RuleBasedStateMachine):
 
     def places(self, *fates: Fate) -> list[tuple[bytes, Location]]:
         """All replicas with one of these fates."""
-        return sorted(
-            (key, place) for key, known in self.known.items() for place in known.those(*fates)
-        )
+        return sorted((key, place) for key, known in self.known.items() for place in known.those(*fates))
 
     @precondition(lambda self: len(self.known) < len(KEYS))
     @rule(data=st.data(), ranks=st.sets(st.integers(0, RANKS - 1), min_size=1))

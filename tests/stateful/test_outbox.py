@@ -46,9 +46,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert due is not None
         self.now = max(self.now, due)
         self.publish()
-        assert set(self.outstanding) <= {
-            number for number, at in self.published.items() if at == self.now
-        }
+        assert set(self.outstanding) <= {number for number, at in self.published.items() if at == self.now}
 
     def publish(self) -> None:
         """What is published is outstanding or fresh, and all that is fresh is published."""

@@ -13,9 +13,7 @@ from hypothesis.stateful import (
 
 from mmc.cache.space import LARGE_ALIGNMENT, SMALL_ALIGNMENT, Space, rounded
 
-sizes = st.one_of(
-    st.integers(0, 300), st.integers(4000, 4200), st.integers(0, 20000), st.just(1 << 20)
-)
+sizes = st.one_of(st.integers(0, 300), st.integers(4000, 4200), st.integers(0, 20000), st.just(1 << 20))
 
 
 class SpaceMachine(RuleBasedStateMachine):

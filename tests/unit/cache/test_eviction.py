@@ -20,9 +20,7 @@ def victims(
     names: Names, bytes_wanted: int, records_wanted: int = 0, leased: Collection[bytes] = ()
 ) -> list[int]:
     """The records chosen."""
-    chosen, _ = choose_victims(
-        RANK, names.on_rank(RANK), bytes_wanted, records_wanted, leased.__contains__
-    )
+    chosen, _ = choose_victims(RANK, names.on_rank(RANK), bytes_wanted, records_wanted, leased.__contains__)
     return [place.record for _, place in chosen]
 
 

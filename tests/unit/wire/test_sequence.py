@@ -13,17 +13,13 @@ def window() -> ReplyWindow:
     return ReplyWindow(WIDTH, 100)
 
 
-def admit(
-    window: ReplyWindow, number: int, *, retry: bool = False, acknowledged_below: int = 1
-) -> Verdict:
+def admit(window: ReplyWindow, number: int, *, retry: bool = False, acknowledged_below: int = 1) -> Verdict:
     """Judge a number as a sender that still awaits number 1 would send it."""
     return window.admit(number, retry=retry, acknowledged_below=acknowledged_below)
 
 
 @pytest.mark.parametrize("retry", [False, True])
-def test_a_new_number_is_executed_with_the_retry_flag_or_without(
-    window: ReplyWindow, *, retry: bool
-) -> None:
+def test_a_new_number_is_executed_with_the_retry_flag_or_without(window: ReplyWindow, *, retry: bool) -> None:
     """A number never seen is executed even as a retry, since its first copy may have been lost."""
     assert admit(window, 1, retry=retry) is Verdict.EXECUTE
 

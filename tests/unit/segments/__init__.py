@@ -1,0 +1,1 @@
+"""Shared memory, and the files that it lies in."""

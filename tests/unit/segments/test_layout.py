@@ -1,0 +1,82 @@
+"""Superblocks: formatting, opening, serving; tests/properties/test_layout.py has the rules."""
+
+import pytest
+
+from mmc.segments.layout import (
+    AT_CLOSING,
+    AT_DEAD,
+    AT_FORMAT,
+    AT_ID,
+    AT_KEEP,
+    AT_PINS,
+    AT_RECORDS,
+    AT_TERM,
+    PAGE,
+    format_segment,
+    open_segment,
+    plan_layout,
+)
+from mmc.segments.mapping import heap_memory
+from tests.heap import BOOT, IDENTITY, TERM, heap_segment
+
+
+def test_the_layout_is_part_of_the_format() -> None:
+    """Every process computes the same places from the same four numbers."""
+    assert plan_layout(1 << 20, 100, 3, 256) == (
+        1 << 20,
+        100,
+        3,
+        256,
+        32,
+        4096,
+        8192,
+        12288,
+        20480,
+        24576,
+        65536,
+        65536 + (1 << 20),
+    )
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_formatted_segment_is_opened_as_it_is(*, keep: bool) -> None:
+    """Whoever opens a segment finds the layout and the identity that it was formatted with."""
+    layout = plan_layout(10000, 5, 2, 3)
+    memory = heap_memory(layout.total)
+    made = format_segment(memory, layout, IDENTITY, BOOT, keep=keep)
+    found = open_segment(memory, layout.total)
+    assert found is not None
+    assert found.layout == made.layout == layout
+    assert (found.id, found.term) == (IDENTITY, 0)
+    assert found.words[AT_KEEP] == keep
+
+
+@pytest.mark.parametrize("size", [0, 8, PAGE - 1, PAGE])
+def test_memory_that_is_too_small_is_no_segment(size: int) -> None:
+    """A file cut short is not opened."""
+    segment = heap_segment()
+    assert open_segment(segment.memory, size) is None
+
+
+def test_zeroed_memory_is_no_segment() -> None:
+    """Memory that nobody has formatted is not opened."""
+    assert open_segment(heap_memory(65536), 65536) is None
+
+
+@pytest.mark.parametrize(("at", "value"), [(AT_FORMAT, 1), (AT_RECORDS, 0), (AT_PINS, 1 << 60)])
+def test_a_damaged_superblock_is_no_segment(at: int, value: int) -> None:
+    """Another format, or a table that cannot be, is not opened."""
+    segment = heap_segment()
+    segment.words[at] = value
+    assert open_segment(segment.memory, segment.layout.total) is None
+
+
+@pytest.mark.parametrize(
+    ("at", "value"), [(AT_CLOSING, TERM + 1), (AT_TERM, TERM + 1), (AT_DEAD, 1), (AT_ID, 1)]
+)
+def test_a_segment_serves_a_claim_in_its_term_and_life_only(at: int, value: int) -> None:
+    """A writer is told when its rank is closing, in another term, dead, or another life."""
+    segment = heap_segment()
+    assert segment.serves(TERM, IDENTITY)
+    segment.words[at] = value
+    assert not segment.serves(TERM, IDENTITY)
