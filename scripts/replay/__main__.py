@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,12 @@ from scripts.replay.engine import EngineSettings
 from scripts.replay.process import ReplayError
 from scripts.replay.progress import Progress
 from scripts.replay.report import report_lines
+from scripts.replay.stopping import Stopped, StopSignals
 from scripts.replay.tally import Tally
 from scripts.replay.trace import TraceError, generate, reach, read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
     from scripts.replay.arguments import Arguments
     from scripts.replay.tally import Figures
@@ -35,22 +34,23 @@ _WRONG, _SENSELESS, _FAILED, _SIGNALLED = 1, 2, 3, 128
 def main(words: Sequence[str] | None = None) -> int:
     """Replay; returns the exit status."""
     arguments = parse_arguments(words)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop_once)
+    stop = StopSignals()
     try:
-        figures = _replay(arguments, _requests(arguments))
+        figures = _replay(arguments, _requests(arguments), stop)
     except TraceError as error:
-        _complain(str(error))
+        _say(str(error))
         return _SENSELESS
     except ReplayError as error:
-        _complain(str(error))
+        _say(str(error))
         return _FAILED
+    except Stopped as signalled:
+        return _SIGNALLED + signalled.number
     if arguments.json:
         print(json.dumps(figures))
     else:
         print("\n".join(report_lines(figures)))
     if figures["wrong_bytes"]:
-        _complain("wrong bytes were read")
+        _say("wrong bytes were read")
         return _WRONG
     return 0
 
@@ -61,15 +61,14 @@ def _requests(arguments: Arguments) -> list[Request]:
     return generate(arguments.requests or GENERATED_REQUESTS, arguments.seed)
 
 
-def _replay(arguments: Arguments, requests: list[Request]) -> Figures:
+def _replay(arguments: Arguments, requests: list[Request], stop: StopSignals) -> Figures:
     bound = reach(requests)
     dram = arguments.dram or _pool_bytes(bound.distinct, arguments.block_size)
     tally = Tally(arguments.block_size, _ENGINES)
-    with Cluster(_LOCAL_SERVICES, dram) as cluster:
-        settings = EngineSettings(
-            cluster.meta_url, arguments.block_size, arguments.seed, arguments.profile
-        )
-        with Engines(_ENGINES, settings) as engines, Progress(len(requests)) as progress:
+    with Cluster(_LOCAL_SERVICES, dram, stop) as cluster:
+        _say(f"a cluster serves at {cluster.meta_url}")
+        settings = EngineSettings(cluster.meta_url, arguments.block_size, arguments.seed, arguments.profile)
+        with Engines(_ENGINES, settings, stop) as engines, Progress(len(requests)) as progress:
             for engine, outcome in engines.replay(requests):
                 tally.add(engine, outcome)
                 progress.show(tally.requests)
@@ -92,23 +91,15 @@ def _pool_bytes(blocks: int, block_bytes: int) -> int:
     needed = room.needed_bytes(blocks, block_bytes, _LOCAL_SERVICES)
     allowed = room.allowed_bytes(load_config().local.segment_dir, _LOCAL_SERVICES)
     if needed > allowed:
-        print(
-            f"quickstart: {room.size_text(needed)} per local service would hold all blocks, "
-            f"{room.size_text(allowed)} can be spared here: some will be evicted",
-            file=sys.stderr,
+        _say(
+            f"{room.size_text(needed)} per local service would hold all blocks, "
+            f"{room.size_text(allowed)} can be spared here: some will be evicted"
         )
     return min(needed, allowed)
 
 
-def _stop_once(number: int, _frame: FrameType | None) -> None:
-    """Unwind, which ends engines and cluster; meanwhile further signals change nothing."""
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
-    sys.exit(_SIGNALLED + number)
-
-
-def _complain(sentence: str) -> None:
-    print(f"quickstart: {sentence}", file=sys.stderr)
+def _say(sentence: str) -> None:
+    print(f"quickstart: {sentence}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

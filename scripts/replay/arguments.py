@@ -79,9 +79,7 @@ def _size(text: str) -> int:
 def _block_size(text: str) -> int:
     size = _size(text)
     if size % WORD or size > _BLOCK_MOST:
-        raise argparse.ArgumentTypeError(
-            f"a block has a multiple of {WORD} bytes, at most 1 GiB, not {size}"
-        )
+        raise argparse.ArgumentTypeError(f"a block has a multiple of {WORD} bytes, at most 1 GiB, not {size}")
     return size
 
 

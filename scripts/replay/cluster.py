@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from mmc.wire.replies import StatusReport
+    from scripts.replay.stopping import StopSignals
 
 _READY_S = 60.0
 _STOP_S = 25.0
@@ -23,8 +24,9 @@ _STOP_S = 25.0
 class Cluster:
     """``mmc up`` as a context manager; nothing of it is left afterwards."""
 
-    def __init__(self, local_services: int, dram_bytes: int) -> None:
+    def __init__(self, local_services: int, dram_bytes: int, stop: StopSignals) -> None:
         """``dram_bytes``: the pool of each local service.  Not started yet."""
+        self._stop_signals = stop
         self._arguments = ("up", "--meta-url", "tcp://127.0.0.1:0", "--json", "--local",
                            str(local_services), "--dram", str(dram_bytes))  # fmt: skip
         self._child: Child | None = None
@@ -36,10 +38,12 @@ class Cluster:
 
         Raises:
             ReplayError: it did not start; says why.
+            Stopped: a signal arrived meanwhile.
         """
+        self._stop_signals.check()
         self._child = Child("the cluster", "mmc.cli", *self._arguments)
         try:
-            facts = json.loads(_read_line(self._child))
+            facts = json.loads(_read_line(self._child, self._stop_signals))
             self.meta_url = facts["meta_service_url"]
             pids = facts["pids"]
             self._pids = {
@@ -81,11 +85,13 @@ class Cluster:
         return {name: sum(map(cpu_seconds, pids)) for name, pids in self._pids.items()}
 
 
-def _read_line(child: Child) -> bytes:
+def _read_line(child: Child, stop: StopSignals) -> bytes:
     deadline = monotonic() + _READY_S
     text = b""
     while not text.endswith(b"\n"):
-        readable, _, _ = select.select([child.output], [], [], max(0.0, deadline - monotonic()))
+        patience_s = max(0.0, deadline - monotonic())
+        readable, _, _ = select.select([child.output, stop.fileno()], [], [], patience_s)
+        stop.check()
         if not readable:
             raise child.failure(f"did not serve within {_READY_S:.0f} s")
         part = os.read(child.output, 65536)

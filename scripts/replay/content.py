@@ -8,14 +8,10 @@ checking a block costs one pass over it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import numpy.typing as npt
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Words = npt.NDArray[np.uint64]
+Words = npt.NDArray[np.uint64]
 
 WORD = 8
 """Blocks are whole words of this many bytes."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from scripts.replay.stopping import StopSignals
     from scripts.replay.trace import Request
 
 _AHEAD = 32
@@ -33,9 +34,7 @@ class _Seat:
     """One engine process, and the requests that it holds."""
 
     def __init__(self, number: int, settings: EngineSettings) -> None:
-        self.child = Child(
-            f"engine {number}", "scripts.replay.engine", json.dumps(asdict(settings))
-        )
+        self.child = Child(f"engine {number}", "scripts.replay.engine", json.dumps(asdict(settings)))
         self.holds: deque[int] = deque()
         self._text = b""
 
@@ -68,12 +67,14 @@ class _Seat:
 class Engines:
     """Engine processes as a context manager."""
 
-    def __init__(self, count: int, settings: EngineSettings) -> None:
+    def __init__(self, count: int, settings: EngineSettings, stop: StopSignals) -> None:
         """Not started yet."""
+        self._stop_signals = stop
         self._count = count
         self._settings = settings
         self._seats: list[_Seat] = []
         self._selector = selectors.DefaultSelector()
+        self._selector.register(stop, selectors.EVENT_READ)
         self.wall_s = 0.0
 
     def __enter__(self) -> Self:
@@ -81,6 +82,7 @@ class Engines:
 
         Raises:
             ReplayError: one did not start; says why.
+            Stopped: a signal arrived meanwhile.
         """
         try:
             for number in range(self._count):
@@ -112,6 +114,7 @@ class Engines:
 
         Raises:
             ReplayError: an engine ended, or said nothing for too long.
+            Stopped: a signal arrived meanwhile.
         """
         begun = perf_counter()
         dealt = done = 0
@@ -133,6 +136,7 @@ class Engines:
 
     def _await_words(self) -> list[_Seat]:
         ready = [key.data for key, _ in self._selector.select(_SILENCE_S)]
+        self._stop_signals.check()
         if not ready:
             silent = next((seat for seat in self._seats if seat.holds), self._seats[0])
             raise silent.child.failure(f"said nothing for {_SILENCE_S:.0f} s")

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 READY = b"ready\n"
 
-_BATCH_BYTES = 32 << 20
+BUFFER_BYTES = 32 << 20
+"""What an engine gets or puts at once; a single block may be larger."""
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class Outcome:
     hits: int = 0
     others: int = 0
     lost: int = 0
+    offered: int = 0
     stored: int = 0
     existed: int = 0
     wrong_bytes: int = 0
@@ -65,12 +67,12 @@ class EngineSettings:
 class Engine:
     """Serves requests through a client of the cluster."""
 
-    def __init__(self, client: Client, block_bytes: int, seed: int) -> None:
-        """Buffers grow with the largest request, up to 32 MiB or one block."""
+    def __init__(self, client: Client, block_bytes: int, seed: int, buffer_bytes: int = BUFFER_BYTES) -> None:
+        """The buffer grows with the largest request, up to ``buffer_bytes`` or one block."""
         self._client = client
         self._content = Content(block_bytes, seed)
         self._words = block_bytes // WORD
-        self._most = max(1, _BATCH_BYTES // block_bytes)
+        self._most = max(1, buffer_bytes // block_bytes)
         self._rows: list[Words] = []
         self._views: list[memoryview] = []
         self._mine: set[int] = set()
@@ -100,9 +102,7 @@ class Engine:
     def _get(self, blocks: Sequence[int], outcome: Outcome) -> list[int]:
         """Get and check blocks; returns those that are gone."""
         begun = perf_counter()
-        codes = self._client.get_into_batch(
-            [key_of(block) for block in blocks], self._views[: len(blocks)]
-        )
+        codes = self._client.get_into_batch([key_of(block) for block in blocks], self._views[: len(blocks)])
         got = perf_counter()
         gone = []
         for block, code, row in zip(blocks, codes, self._rows, strict=False):
@@ -122,14 +122,11 @@ class Engine:
         for block, row in zip(blocks, self._rows, strict=False):
             self._content.write(block, row)
         made = perf_counter()
-        codes = self._client.put_batch(
-            [key_of(block) for block in blocks], self._views[: len(blocks)]
-        )
+        codes = self._client.put_batch([key_of(block) for block in blocks], self._views[: len(blocks)])
+        outcome.offered += len(blocks)
         outcome.make_s += made - begun
         outcome.put_s += perf_counter() - made
-        self._mine.update(
-            block for block, code in zip(blocks, codes, strict=True) if code != Code.EXISTS
-        )
+        self._mine.update(block for block, code in zip(blocks, codes, strict=True) if code != Code.EXISTS)
         counted = Counter(codes)
         outcome.stored += counted.pop(Code.OK, 0)
         outcome.existed += counted.pop(Code.EXISTS, 0)

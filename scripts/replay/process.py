@@ -57,9 +57,7 @@ class Child:
         size = self._words.seek(0, os.SEEK_END)
         self._words.seek(max(0, size - _TAIL_BYTES))
         words = self._words.read().decode(errors="replace").strip()
-        return ReplayError(
-            f"{self.name} {what}{f'; its last words:{os.linesep}{words}' if words else ''}"
-        )
+        return ReplayError(f"{self.name} {what}{f'; its last words:{os.linesep}{words}' if words else ''}")
 
     def end(self, patience_s: float, *, ask: bool) -> ReplayError | None:
         """Have it end: by the end of its input, and by SIGTERM if ``ask``; later by force.

@@ -53,10 +53,9 @@ class Tally:
         for name in _SUMMED:
             self._sums[name] += getattr(outcome, name)
         self._failed.update(outcome.failed)
-        put = outcome.asked - outcome.hits if outcome.put_s else 0
         self._exists.append((outcome.exist_s, 1))
         self._gets.append((outcome.get_s, outcome.found))
-        self._puts.append((outcome.put_s, put))
+        self._puts.append((outcome.put_s, outcome.offered))
 
     def figures(self, bound: Reach, wall_s: float) -> Figures:
         """Every number of the report; ``_us`` are microseconds, ``gb`` 10**9 bytes."""
@@ -88,8 +87,7 @@ class Tally:
             "get_block_us": _spread(self._gets),
             "put_block_us": _spread(self._puts),
             "engine_time": {
-                name: _ratio(sums[f"{name}_s"], engine_s)
-                for name in ("exist", "get", "check", "make", "put")
+                name: _ratio(sums[f"{name}_s"], engine_s) for name in ("exist", "get", "check", "make", "put")
             },
         }
 

@@ -117,9 +117,7 @@ class _Generator:
         self._chance = random.Random(seed)
         self._next = 1
         self._talks: list[Request] = []
-        self._prompts = [
-            self._fresh(self._chance.randint(*_PROMPT_BLOCKS)) for _ in range(_PROMPTS)
-        ]
+        self._prompts = [self._fresh(self._chance.randint(*_PROMPT_BLOCKS)) for _ in range(_PROMPTS)]
 
     def requests(self, count: int) -> list[Request]:
         return [self._turn() for _ in range(count)]
