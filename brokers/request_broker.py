@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmc.zeromq.proxy import DEALER, ROUTER, Proxy
+from mmc.zeromq.proxy import Proxy
+from mmc.zeromq.sockets import DEALER, ROUTER
 
 if TYPE_CHECKING:
     from mmc.limits import BrokerLimits, WireLimits

@@ -44,7 +44,7 @@ class BrokerServer:
         requests = request_broker(self._context, urls.meta_url, urls.backend_url, wire, broker)
         try:
             events = event_broker(self._context, urls.publish_url, urls.events_url, wire, broker)
-        except BaseException:
+        except BaseException:  # boundary: clears away and raises again
             requests.close()
             raise
         self._proxies = (requests, events)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mmc.errors import CacheError, Code, InvalidArgument
 from mmc.identifiers import MAX_REPLICAS, encode_key
@@ -57,7 +57,7 @@ def byte_view(buffer: BufferLike, *, writable: bool = False) -> memoryview:
     Raises:
         TypeError: not a contiguous buffer, or not a writable one.
     """
-    view = memoryview(buffer)
+    view = memoryview(cast("Buffer", buffer))
     if not view.c_contiguous:
         raise TypeError("the buffer must be contiguous")
     if writable and view.readonly:

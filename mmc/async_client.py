@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from mmc.actors.client import asking
 from mmc.actors.client.reading import await_ranks
 from mmc.arguments import seconds_of
-from mmc.client import raise_for
 from mmc.config import load_config
 from mmc.connection import Connection
-from mmc.errors import Code, error_for
+from mmc.errors import Code, error_for, raise_for
 from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan
 from mmc.zeromq.clock import access_clock, now
 
@@ -58,14 +57,12 @@ class AsyncClient:
         client = cls(Connection(meta_url, used, None))
         try:
             await client.wait_for_ranks(0, timeout=used.client.connect_timeout_ms / 1000)
-        except BaseException:
+        except BaseException:  # boundary: clears away and raises again
             await client.close()
             raise
         return client
 
-    async def _run(
-        self, ask: Callable[[ClientActor, float], Operation[T]], timeout: float | None
-    ) -> T:
+    async def _run(self, ask: Callable[[ClientActor, float], Operation[T]], timeout: float | None) -> T:
         if self._closed:
             raise error_for(Code.CLIENT_CLOSED, "this call")
         loop = asyncio.get_running_loop()
@@ -87,7 +84,7 @@ class AsyncClient:
                     awake.clear()
                     continue
                 reactor.advance(call, wake)
-        except BaseException:
+        except BaseException:  # boundary: clears away and raises again
             reactor.cancel(call)
             raise
         return call.result()
@@ -141,7 +138,11 @@ class AsyncClient:
         return plan.contents()
 
     async def get_into(
-        self, key: str | bytes, target: BufferLike | Sequence[BufferLike], *, timeout: float | None = None
+        self,
+        key: str | bytes,
+        target: BufferLike | Sequence[BufferLike],
+        *,
+        timeout: float | None = None,
     ) -> None:
         """Copy an object into writable buffers of exactly its size together."""
         raise_for((await self._do(ReadPlan([key], [target]), timeout))[0], key)
@@ -163,9 +164,7 @@ class AsyncClient:
             raise_for(code, key)
         return code == Code.OK
 
-    async def exist_batch(
-        self, keys: Sequence[str | bytes], *, timeout: float | None = None
-    ) -> list[Code]:
+    async def exist_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
         """Per key 0 or -3007; -3014 or -3017 where nobody could tell."""
         return await self._do(ExistPlan(keys), timeout)
 
@@ -186,9 +185,7 @@ class AsyncClient:
         """Remove an object."""
         raise_for((await self.remove_batch([key], timeout=timeout))[0], key)
 
-    async def remove_batch(
-        self, keys: Sequence[str | bytes], *, timeout: float | None = None
-    ) -> list[Code]:
+    async def remove_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
         """Remove objects; one code per key."""
         return await self._do(CodesPlan(keys, asking.remove), timeout)
 
@@ -198,9 +195,7 @@ class AsyncClient:
         """Lease objects; one code per key."""
         return await self._do(lease_plan(keys, ttl_ms), timeout)
 
-    async def unlease_batch(
-        self, keys: Sequence[str | bytes], *, timeout: float | None = None
-    ) -> list[Code]:
+    async def unlease_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
         """End this client's leases early; one code per key."""
         return await self._do(CodesPlan(keys, asking.unlease), timeout)
 

@@ -20,7 +20,7 @@ from mmc.actors.client.reading import await_ranks
 from mmc.arguments import seconds_of
 from mmc.config import load_config
 from mmc.connection import Connection
-from mmc.errors import Code, error_for
+from mmc.errors import Code, error_for, raise_for
 from mmc.identifiers import encode_key
 from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan
 from mmc.view import View
@@ -165,16 +165,18 @@ class Client:
         assert content is not None
         return content
 
-    def get_batch(
-        self, keys: Sequence[str | bytes], *, timeout: float | None = None
-    ) -> list[bytes | None]:
+    def get_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[bytes | None]:
         """Copies of objects; None where there is none to be had."""
         plan = ReadPlan(keys)
         self._do(plan, timeout)
         return plan.contents()
 
     def get_into(
-        self, key: str | bytes, target: BufferLike | Sequence[BufferLike], *, timeout: float | None = None
+        self,
+        key: str | bytes,
+        target: BufferLike | Sequence[BufferLike],
+        *,
+        timeout: float | None = None,
     ) -> None:
         """Copy an object into a writable buffer, or several, of exactly its size together.
 
@@ -223,9 +225,7 @@ class Client:
             raise_for(code, key)
         return code == Code.OK
 
-    def exist_batch(
-        self, keys: Sequence[str | bytes], *, timeout: float | None = None
-    ) -> list[Code]:
+    def exist_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
         """Per key 0 or -3007; -3014 or -3017 where nobody could tell."""
         return self._do(ExistPlan(keys), timeout)
 
@@ -258,15 +258,11 @@ class Client:
         """
         raise_for(self.remove_batch([key], timeout=timeout)[0], key)
 
-    def remove_batch(
-        self, keys: Sequence[str | bytes], *, timeout: float | None = None
-    ) -> list[Code]:
+    def remove_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
         """Per key 0; -3007 missing; -3104 leased; -3018 on an unsound rank; -3004 undecided."""
         return self._do(CodesPlan(keys, asking.remove), timeout)
 
-    def add_lease(
-        self, key: str | bytes, ttl_ms: int = 0, *, timeout: float | None = None
-    ) -> None:
+    def add_lease(self, key: str | bytes, ttl_ms: int = 0, *, timeout: float | None = None) -> None:
         """Have an object neither evicted nor removed for a while, counted from this call.
 
         Args:
@@ -294,9 +290,7 @@ class Client:
         """
         raise_for(self.unlease_batch([key], timeout=timeout)[0], key)
 
-    def unlease_batch(
-        self, keys: Sequence[str | bytes], *, timeout: float | None = None
-    ) -> list[Code]:
+    def unlease_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
         """End this client's leases early.  Per key 0, also where it had none, or -3007."""
         return self._do(CodesPlan(keys, asking.unlease), timeout)
 
@@ -352,15 +346,3 @@ class Client:
     ) -> None:
         """Close."""
         self.close()
-
-
-def raise_for(code: Code, key: str | bytes) -> None:
-    """Raise the exception of a code that is not 0, naming the key.
-
-    Raises:
-        CacheError: of that code.
-    """
-    if code != Code.OK:
-        raise error_for(code, key if isinstance(key, str) else repr(key))
-
-

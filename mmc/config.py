@@ -93,9 +93,7 @@ def _check_values(config: Config, source: Path) -> None:
         for field in fields(table):
             value = getattr(table, field.name)
             if isinstance(value, int) and value <= 0:
-                raise InvalidArgument(
-                    f"{source}: {section.name}.{field.name} = {value}: must be positive"
-                )
+                raise InvalidArgument(f"{source}: {section.name}.{field.name} = {value}: must be positive")
     if config.log.level not in _LEVELS:
         allowed = ", ".join(_LEVELS)
         raise InvalidArgument(f"{source}: log.level = {config.log.level!r}: one of {allowed}")

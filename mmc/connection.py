@@ -11,7 +11,7 @@ from mmc.actors.client import ClientActor
 from mmc.errors import CacheError, Code, error_for
 from mmc.segments.directory import boot_id, open_shared
 from mmc.segments.lockfile import ClientLock
-from mmc.services.chance import random63
+from mmc.zeromq.chance import random63
 from mmc.zeromq.client_reactor import ClientReactor
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ _ABANDONED: list[Connection] = []
 class Connection:
     """One client id and everything that belongs to it, in the process that made it."""
 
-    def __init__(
-        self, meta_url: str, config: Config, context: Context | None
-    ) -> None:
+    def __init__(self, meta_url: str, config: Config, context: Context | None) -> None:
         """Connects in the background.
 
         Raises:

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 _MOST_RANKS = 64
 
 
-def embedded(
-    dram: str | int | None = None, *, ranks: int = 1, config: Config | None = None
-) -> Client:
+def embedded(dram: str | int | None = None, *, ranks: int = 1, config: Config | None = None) -> Client:
     """A client with a broker, a meta service and ``ranks`` local services of its own.
 
     Closing the client stops them and frees the memory.
@@ -40,7 +38,7 @@ def embedded(
     try:
         client = Client(cluster.meta_url, used, context=cluster.context, on_close=cluster.stop)
         client.wait_for_ranks(ranks)
-    except BaseException:
+    except BaseException:  # boundary: clears away and raises again
         cluster.stop()
         raise
     return client

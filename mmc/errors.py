@@ -95,8 +95,7 @@ class RemoteProtocolError(CacheError):
 
 
 _BY_CODE: dict[Code, type[CacheError]] = {
-    kind.code: kind
-    for kind in (InvalidArgument, NoSystemMemory, CannotCreate, AlreadyExists, NotFound)
+    kind.code: kind for kind in (InvalidArgument, NoSystemMemory, CannotCreate, AlreadyExists, NotFound)
 }
 
 SENTENCES: dict[Code, str] = {
@@ -133,3 +132,13 @@ def error_for(code: int, about: str) -> CacheError:
     known = Code(code)
     kind = _BY_CODE.get(known, CacheError)
     return kind(f"{about}: {SENTENCES[known]}", known)
+
+
+def raise_for(code: Code, about: str | bytes) -> None:
+    """Raise the exception of a code that is not 0; ``about`` names the key or call it concerns.
+
+    Raises:
+        CacheError: of that code.
+    """
+    if code != Code.OK:
+        raise error_for(code, about if isinstance(about, str) else repr(about))

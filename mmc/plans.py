@@ -196,5 +196,3 @@ def lease_plan(keys: Sequence[str | bytes], ttl_ms: int) -> CodesPlan:
         return asking.lease(actor, valid, ttl_ms, until)
 
     return CodesPlan(keys, ask)
-
-

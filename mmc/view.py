@@ -34,11 +34,12 @@ class View:
         try:
             deadline = now() + timeout_s
             pinned = connection.reactor.run(pin(connection.actor, key, deadline))
-            if isinstance(pinned, Code):
-                raise error_for(pinned, f"view of {key!r}")
-        except BaseException:
+        except BaseException:  # boundary: clears away and raises again
             connection.closed_view()
             raise
+        if isinstance(pinned, Code):
+            connection.closed_view()
+            raise error_for(pinned, f"view of {key!r}")
         self.memory = pinned.hit.segment.memory.view(pinned.at, pinned.size)
         ending = weakref.finalize(self.memory.obj, _let_go, connection, pinned)
         ending.atexit = False

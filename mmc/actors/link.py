@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mmc.actors.contract import Send
 from mmc.errors import Code, RemoteProtocolError
 from mmc.wire.codec import RETRY, Header, decode_body, decode_header, encode
-from mmc.wire.operations import Message, OLDEST_VERSION, Operation, WIRE_VERSION
+from mmc.wire.operations import OLDEST_VERSION, WIRE_VERSION, Message, Operation
 from mmc.wire.replies import Failure, Welcome
 from mmc.wire.requests import Hello, KeepAlive
 
@@ -67,7 +67,7 @@ class Ticket:
 class Link:
     """A session with one service."""
 
-    def __init__(  # noqa: PLR0913 - who asks, whom, and how long
+    def __init__(
         self,
         address: Address,
         client: int,

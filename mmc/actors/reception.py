@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mmc.actors.contract import Effect, Note, Send
 from mmc.errors import Code, RemoteProtocolError
 from mmc.wire.codec import RETRY, Header, decode_body, decode_header, encode
-from mmc.wire.operations import OLDEST_VERSION, Operation, WIRE_VERSION
+from mmc.wire.operations import OLDEST_VERSION, WIRE_VERSION, Operation
 from mmc.wire.replies import Failure
 from mmc.wire.requests import Hello
 from mmc.wire.sequence import Frames, ReplyWindow, Verdict
@@ -86,9 +86,7 @@ class Reception:
         self._sessions.clear()
         self._in_flight.clear()
 
-    def receive(
-        self, source: Address, frames: Frames, now: float
-    ) -> tuple[Request | None, list[Effect]]:
+    def receive(self, source: Address, frames: Frames, now: float) -> tuple[Request | None, list[Effect]]:
         """Judge what arrived: a request to execute, or the effects that answer it."""
         header = Header(Operation.FAILURE)
         try:
@@ -114,9 +112,7 @@ class Reception:
                 f"no common wire version: {OLDEST_VERSION} to {WIRE_VERSION} are spoken here"
             )
         if len(self._sessions) >= self._limits.sessions_max:
-            return None, self._refuse(
-                source, header, Code.TOO_LARGE, "too many sessions", "sessions refused"
-            )
+            return None, self._refuse(source, header, Code.TOO_LARGE, "too many sessions", "sessions refused")
         return Request(source, None, header, hello, now), []
 
     def open(self, hello: Hello, now: float) -> Session:
@@ -195,7 +191,7 @@ class Reception:
         self.counters[f"failed {code.name.lower()}"] += 1
         return self.reply(request, Failure(int(code), sentence))
 
-    def _refuse(  # noqa: PLR0913 - what a refusal says
+    def _refuse(
         self, source: Address, header: Header, code: Code, sentence: str, counter: str
     ) -> list[Effect]:
         self.counters[counter] += 1

@@ -21,7 +21,7 @@ class Command:
 
     __slots__ = ("argument", "entry", "id", "is_lease", "kind", "place")
 
-    def __init__(  # noqa: D107 - the fields are the class's
+    def __init__(
         self,
         number: int,
         kind: int,
@@ -118,7 +118,7 @@ class Outboxes:
         """Every rank that ever had a command, and is a member."""
         return list(self._outboxes)
 
-    def add(  # noqa: PLR0913 - the fields of a command
+    def add(
         self, kind: int, place: Location, entry: Entry, argument: int = 0, *, is_lease: bool = False
     ) -> Command:
         """A new command, to be published at once."""

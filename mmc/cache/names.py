@@ -113,9 +113,7 @@ class Names:
         """A rank's replicas, coldest first."""
         return self._by_rank.setdefault(rank, OrderedDict())
 
-    def claim(
-        self, key: bytes, version: ObjectVersion, size: int, places: tuple[Location, ...]
-    ) -> Entry:
+    def claim(self, key: bytes, version: ObjectVersion, size: int, places: tuple[Location, ...]) -> Entry:
         """Take an absent key."""
         assert key not in self._entries
         entry = Entry(key, version, size)

@@ -51,9 +51,7 @@ _FREE = Owned(RecordState.FREE, 0, 0)
 class RecordTable:
     """All records of a segment and its free space."""
 
-    def __init__(
-        self, capacity: int, records: int, owned: Iterable[tuple[int, Owned]] = ()
-    ) -> None:
+    def __init__(self, capacity: int, records: int, owned: Iterable[tuple[int, Owned]] = ()) -> None:
         """Everything is free but ``owned``, as after a restart.
 
         Raises:

@@ -7,7 +7,6 @@ put waits for is limited by the segment alone.
 
 from __future__ import annotations
 
-
 _FORFEITS_REMEMBERED = 4096
 
 
@@ -89,10 +88,7 @@ class Reservations:
 
     def may_hold_ahead(self, holder: Holder, capacity: int) -> bool:
         """Whether a client may reserve this much more than it needs now."""
-        return (
-            holder.bytes + capacity <= self._ahead_bytes
-            and self._total + capacity <= self._ahead_total
-        )
+        return holder.bytes + capacity <= self._ahead_bytes and self._total + capacity <= self._ahead_total
 
     def check(self) -> None:
         """Invariants: both directions agree, no record has two holders, the sums are right."""

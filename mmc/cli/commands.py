@@ -23,9 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-MetaUrl = Annotated[
-    str, typer.Option(help="Where clients send requests: the broker's URL; port 0 is any.")
-]
+MetaUrl = Annotated[str, typer.Option(help="Where clients send requests: the broker's URL; port 0 is any.")]
 EventsUrl = Annotated[str, typer.Option(help="Where events are heard.")]
 BackendUrl = Annotated[str, typer.Option(help="Where the meta service meets its broker.")]
 PublishUrl = Annotated[str, typer.Option(help="Where the meta service publishes its events.")]
@@ -142,9 +140,9 @@ def local(
     control_url: Annotated[
         str, typer.Option(help="Where clients of this host reach the rank; port 0 is any.")
     ] = "tcp://127.0.0.1:0",
-    keep: Annotated[
+    keep: Annotated[  # noqa: FBT002 - a flag of the command line
         bool, typer.Option(help="Keep the segment for a warm restart when the service stops.")
-    ] = True,  # noqa: FBT002 - a flag of the command line
+    ] = True,
     config: ConfigFile = "",
 ) -> None:
     """Run one local service: a rank with its pool of shared memory."""

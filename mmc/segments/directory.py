@@ -23,7 +23,6 @@ from mmc.errors import CannotCreate, Code, NoSystemMemory, error_for
 from mmc.segments.layout import (
     AT_BOOT,
     AT_DEAD,
-    AT_ID,
     AT_KEEP,
     Segment,
     format_segment,
@@ -75,14 +74,10 @@ class SegmentDirectory:
         self.path = Path(path)
         self.mode = mode
         if not self.path.is_dir() or not os.access(self.path, os.W_OK | os.X_OK):
-            raise CannotCreate(
-                f"segment_dir {path} is not a directory that uid {os.getuid()} may write"
-            )
+            raise CannotCreate(f"segment_dir {path} is not a directory that uid {os.getuid()} may write")
         kind = _filesystem_of(self.path)
         if kind not in _GOOD_FILESYSTEMS:
-            raise CannotCreate(
-                f"segment_dir {path} is on {kind}; use one of {', '.join(_GOOD_FILESYSTEMS)}"
-            )
+            raise CannotCreate(f"segment_dir {path} is on {kind}; use one of {', '.join(_GOOD_FILESYSTEMS)}")
 
     def require(self, wanted: int) -> None:
         """Check that ``wanted`` bytes of files fit.
@@ -161,11 +156,7 @@ class SegmentDirectory:
             except OSError:
                 continue
             try:
-                if (
-                    _is_litter(path, descriptor)
-                    and try_lock(descriptor)
-                    and is_at(descriptor, path)
-                ):
+                if _is_litter(path, descriptor) and try_lock(descriptor) and is_at(descriptor, path):
                     _bury(path, _map_if_segment(descriptor))
                     removed.append(path)
             finally:
@@ -188,7 +179,8 @@ class SegmentDirectory:
 def open_shared(path: str, identity: int, *, writable: bool = True) -> Segment | None:
     """Map a rank's segment as a client; None if it is not here.
 
-    It is mapped read-only where permissions say so, or ``writable`` does.  A segment is local when its file opens and holds this id, of this boot.
+    It is mapped read-only where permissions say so, or ``writable`` does.  A segment is local when its file
+    opens and holds this id, of this boot.
     """
     modes = ((os.O_RDWR, True), (os.O_RDONLY, False))
     for flags, writes in modes if writable else modes[1:]:
@@ -244,7 +236,7 @@ def _too_small(directory: Path, wanted: int, available: int) -> str:
 
 def _filesystem_of(path: Path) -> str:
     """The type of the mount that a path lies on, from /proc/self/mountinfo."""
-    device = os.stat(path).st_dev
+    device = path.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         before, _, after = line.partition(" - ")

@@ -29,9 +29,7 @@ def read_extent(segment: Segment, record: int) -> Extent:
     """The extent of one record."""
     at = segment.extents_word + record * EXTENT_WORDS
     packed = segment.words[at + 1]
-    return Extent(
-        segment.words[at], packed >> HOLDER_BITS, packed & _HOLDER_MASK, segment.words[at + 2]
-    )
+    return Extent(segment.words[at], packed >> HOLDER_BITS, packed & _HOLDER_MASK, segment.words[at + 2])
 
 
 def write_extent(segment: Segment, record: int, extent: Extent) -> None:

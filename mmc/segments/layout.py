@@ -7,9 +7,9 @@ All tables are arrays of shared 64-bit words, and every word has one writer at a
 1. *Superblock*, *extents* and *holders* are written by the rank alone.
 2. *Extents* is the reservation table: per record, where its bytes lie (``offset``) and, in one word,
    how many there are and which holder's they are (``capacity << 16 | holder``); then the number of the
-   grant by which the holder asked for them.  Capacity 0: the record is free.  Holder > 0: reserved by the client of row ``holder - 1``, whose it is to write
-   until the rank has seen it published.  The rank writes it before the client learns of it, so
-   that nothing is ownerless whoever dies when.
+   grant by which the holder asked for them.  Capacity 0: the record is free.  Holder > 0: reserved
+   by the client of row ``holder - 1``, whose it is to write until the rank has seen it published.  The
+   rank writes it before the client learns of it, so that nothing is ownerless whoever dies when.
 3. *Holders* names the client id of each row; *pins* gives each row a page of slots that this client
    alone writes (the rank clears them once the client is known dead).
 4. *Index* is a hint that anyone may overwrite: see :mod:`mmc.segments.index`.
@@ -162,9 +162,7 @@ class Segment:
         )
 
 
-def format_segment(
-    memory: Memory, layout: Layout, identity: int, boot: int, *, keep: bool
-) -> Segment:
+def format_segment(memory: Memory, layout: Layout, identity: int, boot: int, *, keep: bool) -> Segment:
     """Make zeroed memory a segment; ``keep``: it outlives its service for a warm restart."""
     words = memory.words
     words[AT_ID] = identity

@@ -81,9 +81,7 @@ class ClientLock:
         try:
             descriptor = open_locked(self.path, os.O_RDWR | os.O_CREAT, mode)
         except OSError as reason:
-            raise error_for(
-                Code.CANNOT_CREATE, f"lock file {self.path}: {reason.strerror}"
-            ) from None
+            raise error_for(Code.CANNOT_CREATE, f"lock file {self.path}: {reason.strerror}") from None
         if descriptor is None:
             raise error_for(Code.CANNOT_CREATE, f"lock file {self.path} is held by another process")
         self._descriptor = descriptor
@@ -128,9 +126,7 @@ class HolderWatch:
         if client in self._descriptors:
             return not self.is_dead(client)
         try:
-            descriptor = os.open(
-                self._directory / client_lock_name(client), os.O_RDWR | os.O_CLOEXEC
-            )
+            descriptor = os.open(self._directory / client_lock_name(client), os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             return False
         if try_lock(descriptor):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from brokers.server import BrokerServer, BrokerUrls
 from mmc.segments.directory import SegmentDirectory
-from mmc.services.chance import random63
 from mmc.services.local_service import LocalServer, layout_for
 from mmc.services.meta_service import MetaServer
+from mmc.zeromq.chance import random63
 from mmc.zeromq.sockets import new_context
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ class EmbeddedCluster:
         self._broker = BrokerServer(urls, config.wire, config.broker, self.context)
         self._broker.start()
         self._servers: list[MetaServer | LocalServer] = [
-            MetaServer(
-                config, urls.backend_url, urls.publish_url, urls.events_url, context=self.context
-            )
+            MetaServer(config, urls.backend_url, urls.publish_url, urls.events_url, context=self.context)
         ]
         self._threads: list[threading.Thread] = []
         try:

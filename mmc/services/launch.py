@@ -60,9 +60,7 @@ def run_broker(options: LaunchOptions) -> None:
         CacheError: -3002, an address cannot be bound.
     """
     config = options.settings()
-    urls = BrokerUrls(
-        options.meta_url, options.backend_url, options.publish_url, options.events_url
-    )
+    urls = BrokerUrls(options.meta_url, options.backend_url, options.publish_url, options.events_url)
     server = BrokerServer(urls, config.wire, config.broker)
     stop_on_signals(server)
 

@@ -6,8 +6,6 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-import zmq
-
 from mmc.actors.local import JOIN_REFUSED, RANK_LIVE, LocalActor
 from mmc.config import pool_bytes
 from mmc.errors import CacheError, Code, error_for
@@ -16,18 +14,18 @@ from mmc.log import get_log
 from mmc.segments.directory import SegmentDirectory, boot_id
 from mmc.segments.layout import Layout, plan_layout
 from mmc.segments.lockfile import HolderWatch
-from mmc.services.chance import random63
 from mmc.wire.requests import Join
+from mmc.zeromq.chance import random63
 from mmc.zeromq.clock import now
 from mmc.zeromq.service_reactor import Ports, ServiceReactor
-from mmc.zeromq.sockets import bind, connect, make_socket, new_context
+from mmc.zeromq.sockets import DEALER, ROUTER, SUB, bind, connect, make_socket, new_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mmc.config import Config
-    from mmc.zeromq.sockets import Context
     from mmc.segments.directory import OwnedSegment
+    from mmc.zeromq.sockets import Context
 
 _SLOTS = 1024
 _LEAVING_S = 0.5
@@ -102,16 +100,17 @@ class LocalServer:
         used = context or self._owned_context
         assert used is not None
         ports = Ports(
-            meta=make_socket(used, zmq.DEALER, config.wire, config.broker),
-            events=make_socket(used, zmq.SUB, config.wire, config.broker),
-            clients=make_socket(used, zmq.ROUTER, config.wire, config.broker),
+            meta=make_socket(used, DEALER, config.wire, config.broker),
+            events=make_socket(used, SUB, config.wire, config.broker),
+            clients=make_socket(used, ROUTER, config.wire, config.broker),
         )
         try:
-            assert ports.meta is not None and ports.clients is not None
+            assert ports.meta is not None
+            assert ports.clients is not None
             connect(ports.meta, meta_url, "meta_service_url")
             self.control_url = bind(ports.clients, control_url, "control_url")
             self._owned = own_segment(directory, layout, pool, rank, keep=keep)
-        except BaseException:
+        except BaseException:  # boundary: clears away and raises again
             ports.close()
             raise
         self._watch = HolderWatch(directory.path)
@@ -146,9 +145,7 @@ class LocalServer:
             str(self._owned.path),
             self.control_url,
         )
-        return LocalActor(
-            segment, config.local, config.wire, config.client, random63, self._watch, wanted
-        )
+        return LocalActor(segment, config.local, config.wire, config.client, random63, self._watch, wanted)
 
     def _hear(self, note: str) -> None:
         """Tell that the rank is live; give up joining when its predecessor would be suspect by now."""

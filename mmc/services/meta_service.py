@@ -6,15 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import zmq
-
 from mmc.actors.meta import MetaActor
 from mmc.errors import CannotCreate
 from mmc.log import get_log
-from mmc.services.chance import random63
+from mmc.zeromq.chance import random63
 from mmc.zeromq.clock import now
 from mmc.zeromq.service_reactor import Ports, ServiceReactor
-from mmc.zeromq.sockets import connect, make_socket, new_context
+from mmc.zeromq.sockets import DEALER, PUB, connect, make_socket, new_context
 
 if TYPE_CHECKING:
     from mmc.config import Config
@@ -84,9 +82,9 @@ class MetaServer:
         self._owned = new_context() if context is None else None
         used = context or self._owned
         assert used is not None
-        requests = make_socket(used, zmq.DEALER, config.wire, config.broker)
+        requests = make_socket(used, DEALER, config.wire, config.broker)
         connect(requests, backend_url, "backend_url")
-        publisher = make_socket(used, zmq.PUB, config.wire, config.broker)
+        publisher = make_socket(used, PUB, config.wire, config.broker)
         connect(publisher, publish_url, "publish_url")
         self.actor = MetaActor(
             config.meta,

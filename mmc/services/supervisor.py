@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 from mmc.errors import CacheError, CannotCreate, InvalidArgument
 from mmc.log import get_log
 from mmc.segments.directory import SegmentDirectory
-from mmc.services.chance import random63
 from mmc.services.launch import LaunchOptions, command_for
 from mmc.services.local_service import layout_for, pool_name
+from mmc.zeromq.chance import random63
 from mmc.zeromq.clock import now
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Supervisor:
         self.pool = f"{pool_name(options.meta_url)}-{random63():x}"
         self._parent_read, self._parent_write = os.pipe()
         self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_write, False)  # noqa: FBT003 - the signature is os's
+        os.set_blocking(self._wake_write, False)
         self.children: list[Child] = []
         self.meta_url = ""
         self.events_url = ""
@@ -286,5 +286,3 @@ def _reap_strangers(children: Iterable[int]) -> None:
             if found is None or found.si_pid in own:
                 return
             os.waitpid(found.si_pid, 0)
-
-

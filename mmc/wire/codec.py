@@ -15,7 +15,7 @@ import msgpack
 from mmc.errors import Code, RemoteProtocolError
 from mmc.identifiers import Member
 from mmc.wire import replies, requests
-from mmc.wire.operations import Message, OLDEST_VERSION, Operation, WIRE_VERSION
+from mmc.wire.operations import OLDEST_VERSION, WIRE_VERSION, Message
 from mmc.wire.sequence import Frames
 from mmc.wire.shapes import MAX_KEYS, MAX_TEXT, Shape
 
@@ -125,9 +125,7 @@ def decode_body(header: Header, frames: Sequence[bytes]) -> Message:
     """
     plan = PLANS.get(header.operation)
     if plan is None:
-        raise RemoteProtocolError(
-            f"operation {header.operation} is unknown", Code.UNKNOWN_OPERATION
-        )
+        raise RemoteProtocolError(f"operation {header.operation} is unknown", Code.UNKNOWN_OPERATION)
     raw_count = sum(plan.raw)
     if len(frames) != 2 + raw_count:
         raise RemoteProtocolError(f"{plan.kind.__name__} has {2 + raw_count} frames")

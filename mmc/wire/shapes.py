@@ -108,9 +108,7 @@ Counter = tuple[str, int]
 
 Uint = Annotated[int, Shape("uint", _is_uint)]
 Bool = Annotated[bool, Shape("bool", lambda value: type(value) is bool)]
-Code_ = Annotated[
-    int, Shape("code", lambda value: type(value) is int and -_INT63 <= value < _INT63)
-]
+Code_ = Annotated[int, Shape("code", lambda value: type(value) is int and -_INT63 <= value < _INT63)]
 Text = Annotated[str, Shape("text", _is_text)]
 Uints = Annotated[tuple[int, ...], Shape("uint list", _are_uints)]
 Codes_ = Annotated[tuple[int, ...], Shape("code list", _are_codes)]

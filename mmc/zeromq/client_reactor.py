@@ -83,9 +83,7 @@ class ClientReactor:
         self._parked = threading.Event()
         meta = self._open(META, zmq.DEALER)
         connect(meta, meta_url, "meta_service_url")
-        self._background = threading.Thread(
-            target=self._run_background, name="mmc-client", daemon=True
-        )
+        self._background = threading.Thread(target=self._run_background, name="mmc-client", daemon=True)
 
     def start(self) -> None:
         """Say hello, and let the background thread begin."""
@@ -117,7 +115,7 @@ class ClientReactor:
                 with self._lock:
                     self._check_open()
                     self._follow(self._actor.advance(call, now()))
-        except BaseException:
+        except BaseException:  # boundary: clears away and raises again
             with self._lock:
                 self._perform(self._actor.cancel(call, now()))
             raise

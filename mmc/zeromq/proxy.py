@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from mmc.limits import BrokerLimits, WireLimits
     from mmc.zeromq.sockets import Context
 
-ROUTER, DEALER, XSUB, XPUB = int(zmq.ROUTER), int(zmq.DEALER), int(zmq.XSUB), int(zmq.XPUB)
-
 
 class Proxy:
     """Two bound sockets and a thread that carries frames between them in both directions."""
@@ -39,7 +37,7 @@ class Proxy:
                 bind(socket, url, setting)
                 for socket, url, setting in zip(self._sockets, urls, settings, strict=True)
             )
-        except BaseException:
+        except BaseException:  # boundary: clears away and raises again
             self.close()
             raise
         self._thread = threading.Thread(target=self._carry, name="mmc-proxy", daemon=True)
@@ -65,4 +63,3 @@ class Proxy:
         """Wait for the end, after the context was terminated."""
         if self._thread.is_alive():
             self._thread.join()
-

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 Context = zmq.Context[zmq.Socket[bytes]]
 
+DEALER, ROUTER = int(zmq.DEALER), int(zmq.ROUTER)
+PUB, SUB, XPUB, XSUB = int(zmq.PUB), int(zmq.SUB), int(zmq.XPUB), int(zmq.XSUB)
+"""The kinds of sockets, for those who may not import zmq."""
+
+_WILDCARDS = ("tcp://*", "tcp://0.0.0.0:", "tcp://[::]:")
 _RECONNECT_MS = 20
 _RECONNECT_MAX_MS = 500
 
@@ -23,9 +28,7 @@ def new_context() -> Context:
     return zmq.Context(io_threads=1)
 
 
-def make_socket(
-    context: Context, kind: int, wire: WireLimits, broker: BrokerLimits
-) -> zmq.Socket[bytes]:
+def make_socket(context: Context, kind: int, wire: WireLimits, broker: BrokerLimits) -> zmq.Socket[bytes]:
     """A socket that queues, waits and receives within limits."""
     socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, 0)
@@ -48,7 +51,7 @@ def bind(socket: zmq.Socket[bytes], url: str, setting: str) -> str:
         CannotCreate: -3002, the address is in use or not ours; names URL and setting.
         InvalidArgument: the URL is not one, or binds to a wildcard that nobody could connect to.
     """
-    if url.startswith("tcp://") and url.split("://", 1)[1].rsplit(":", 1)[0] in ("*", "0.0.0.0", "[::]"):  # noqa: S104 - refused here
+    if url.startswith(_WILDCARDS):
         raise InvalidArgument(f"{setting} {url}: a wildcard cannot be told to clients; name an address")
     _allow_ipv6(socket, url)
     try:

@@ -20,7 +20,7 @@ from mmc.config import load_config
 from mmc.services.launch import LaunchOptions, command_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 READY_S = 30.0
@@ -64,7 +64,14 @@ class Service:
         assert line, f"{self.service} did not start"
         self.facts = json.loads(line)
         if self.service == "broker":
-            self.options = replace(self.options, **self.facts)
+            facts = self.facts
+            self.options = replace(
+                self.options,
+                meta_url=facts["meta_url"],
+                backend_url=facts["backend_url"],
+                publish_url=facts["publish_url"],
+                events_url=facts["events_url"],
+            )
 
     def signal(self, number: int) -> None:
         """Send a signal."""
@@ -73,7 +80,7 @@ class Service:
             self.process.wait()
 
     @contextlib.contextmanager
-    def stopped(self):  # type: ignore[no-untyped-def] # noqa: ANN201 - a context manager
+    def stopped(self) -> Iterator[None]:
         """The process stands still meanwhile."""
         self.signal(signal.SIGSTOP)
         try:
@@ -165,7 +172,7 @@ class Cluster:
         for service in (*self.locals, self.meta, self.broker):
             service.end()
         self.directory.cleanup()
-        left = [path.name for path in Path("/dev/shm").glob(f"mmc-{self.pool}*")]  # noqa: S108 - where segments are
+        left = [path.name for path in Path("/dev/shm").glob(f"mmc-{self.pool}*")]
         assert not left, left
 
 

@@ -113,6 +113,9 @@ def test_garbage_gets_a_coded_reply_and_ends_nothing(raw: RawClient) -> None:
     for frames in ((b"",), (b"\xc1",), (header,), (header, b"\xff"), (b"x" * 1000, b"")):
         assert code_of(raw.send(frames)) == Code.INVALID_ARGUMENT
     unknown = Header(99, raw.session, 1, 0, raw.epoch)
-    frames = (encode(unknown, Lookup(()))[0].replace(bytes([Operation.LOOKUP]), bytes([99]), 1), b"")
+    frames = (
+        encode(unknown, Lookup(()))[0].replace(bytes([Operation.LOOKUP]), bytes([99]), 1),
+        b"",
+    )
     assert code_of(raw.send(frames)) in (Code.UNKNOWN_OPERATION, Code.INVALID_ARGUMENT)
     assert not raw.is_known(b"anything", 1)

@@ -196,9 +196,7 @@ def test_coroutines_do_what_blocking_calls_do(cluster: Cluster) -> None:
         ("huge", np.zeros(64 << 20, np.uint8), Code.TOO_LARGE),
     ],
 )
-def test_one_bad_pair_spoils_no_batch(
-    cluster: Cluster, key: str, value: bytes, code: Code
-) -> None:
+def test_one_bad_pair_spoils_no_batch(cluster: Cluster, key: str, value: bytes, code: Code) -> None:
     """The bad key or value alone gets its code; the others are stored."""
     client = cluster.client()
     good = f"good beside {code} {len(key)} {os.getpid()}"

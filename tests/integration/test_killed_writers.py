@@ -56,9 +56,8 @@ client = mmc.Client(sys.argv[1])
 client.wait_for_ranks(1)
 STEPS[sys.argv[2]]()
 client.put(sys.argv[3], content_of(sys.argv[3]))
-import time
 while True:
-    time.sleep(1)
+    signal.pause()
 """
 _STEPS = (
     "reserved", "odd", "described", "claim sent", "half copied", "copied", "claimed", "published",

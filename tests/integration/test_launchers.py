@@ -102,16 +102,15 @@ def test_a_dead_service_is_started_again_with_its_objects() -> None:
     with mmc.Client(str(facts["meta_service_url"])) as client:
         client.wait_for_ranks(1)
         client.put("survivor", b"here" * 1000)
+        names: list[str] = []
+
+        def works() -> bool:
+            names.append(f"after {len(names)}")
+            return client.put_batch([names[-1]], [b"x"], timeout=2) == [0]
+
         for pid in _pids(facts):
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda pid=pid: not _lives(pid), "it is dead")  # type: ignore[misc] # its default is an int
-
-            def works() -> bool:
-                number = len(names)
-                names.append(f"after {number}")
-                return client.put_batch([names[-1]], [b"x"], timeout=2) == [0]
-
-            names: list[str] = []
             wait_until(works, "puts succeed again", 30)
             assert client.get("survivor") == b"here" * 1000
     process.terminate()
@@ -126,14 +125,14 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_too_little_shared_memory_is_a_sentence_before_anything_starts() -> None:
     """Both sizes and the remedy are named, and nothing was started."""
-    before = sorted(Path("/dev/shm").iterdir())  # noqa: S108 - where segments are
+    before = sorted(Path("/dev/shm").iterdir())
     ended = _run("up", "--meta-url", "tcp://127.0.0.1:0", "--dram", "90TB")
     assert ended.returncode == 1
     assert not ended.stdout
-    for part in ("/dev/shm", "MB free", "needed", "--shm-size", "-3001"):  # noqa: S108 - in the sentence
+    for part in ("/dev/shm", "MB free", "needed", "--shm-size", "-3001"):
         assert part in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert sorted(Path("/dev/shm").iterdir()) == before  # noqa: S108 - where segments are
+    assert sorted(Path("/dev/shm").iterdir()) == before
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,7 @@ def _failed(ticket: Ticket) -> Code:
     return ticket.code if ticket.code != Code.OK else Code.INTERNAL
 
 
-def locate(
-    client: ClientActor, keys: Sequence[bytes], deadline: float
-) -> Operation[list[Hit | Code]]:
+def locate(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[Hit | Code]]:
     """Readable replicas of these keys on this host, by the word of the meta service.
 
     The record itself decides: of a key that is claimed but not published there is no object yet, and
@@ -134,20 +132,19 @@ def _read_place(client: ClientActor, key: bytes, row: Row) -> Hit | Code | None:
     return None if here else Code.UNREACHABLE
 
 
-def query(
-    client: ClientActor, keys: Sequence[bytes], deadline: float
-) -> Operation[list[KeyInfo | Code]]:
+def query(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[KeyInfo | Code]]:
     """What is known of these keys."""
     rows = yield from lookup(client, keys, deadline)
     infos: list[KeyInfo | Code] = []
     claimed = [i for i, row in enumerate(rows) if row.code == Code.WRONG_STATE]
     hits = yield from locate(client, [keys[i] for i in claimed], deadline)
-    published = {i for i, hit in zip(claimed, hits, strict=True) if isinstance(hit, Hit)}
+    decided = dict(zip(claimed, hits, strict=True))
     for position, row in enumerate(rows):
-        if row.code == Code.OK or position in published:
+        code = decided.get(position, row.code)
+        if isinstance(code, Hit) or code == Code.OK:
             infos.append(KeyInfo(row.size, row.leased, tuple(p.rank for p in row.places)))
         else:
-            infos.append(Code.NOT_FOUND if row.code == Code.WRONG_STATE else row.code)
+            infos.append(code)
     return infos
 
 
@@ -174,9 +171,7 @@ def remove(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Opera
     return codes_for(client, keys, requests.Remove, deadline)
 
 
-def lease(
-    client: ClientActor, keys: Sequence[bytes], ttl_ms: int, deadline: float
-) -> Operation[list[Code]]:
+def lease(client: ClientActor, keys: Sequence[bytes], ttl_ms: int, deadline: float) -> Operation[list[Code]]:
     """Lease keys for ``ttl_ms`` (0: the configured default), counted from now."""
     return codes_for(client, keys, lambda part: requests.Lease(part, ttl_ms), deadline)
 

@@ -102,7 +102,7 @@ class Call(Generic[T]):
             self._result = end.value
             self.done = True
             return
-        except Exception as error:  # noqa: BLE001 # boundary: handed to the caller by result()
+        except Exception as error:  # boundary: handed to the caller by result()
             self.failure = error
             self.done = True
             return

@@ -137,10 +137,7 @@ def _claim(client: ClientActor, drafts: list[Draft], deadline: float) -> Ticket:
         tuple(draft.version.position for draft in drafts),
         tuple(draft.key for draft in drafts),
         tuple(draft.size for draft in drafts),
-        tuple(
-            tuple((r.handle.rank, r.record, r.generation) for r in draft.replicas)
-            for draft in drafts
-        ),
+        tuple(tuple((r.handle.rank, r.record, r.generation) for r in draft.replicas) for draft in drafts),
     )
     return client.ask_meta(claim, deadline)
 
@@ -204,9 +201,7 @@ def _succeed(client: ClientActor, draft: Draft) -> None:
         replica.handle.confirm(replica.record, replica.generation, client.now)
 
 
-def _settle_claims(
-    client: ClientActor, drafts: list[Draft], deadline: float
-) -> Operation[list[Draft]]:
+def _settle_claims(client: ClientActor, drafts: list[Draft], deadline: float) -> Operation[list[Draft]]:
     """The claim may or may not have run: those that hold our version are claimed again under it."""
     rows = yield from lookup(client, [draft.key for draft in drafts], deadline)
     again = []
@@ -218,9 +213,7 @@ def _settle_claims(
     return again
 
 
-def _settle_published(
-    client: ClientActor, drafts: list[Draft], deadline: float
-) -> Operation[None]:
+def _settle_published(client: ClientActor, drafts: list[Draft], deadline: float) -> Operation[None]:
     """Published while its rank changed terms: a success if the name holds our version, readable."""
     pause = client.limits.pending_ms / 1000
     while drafts:

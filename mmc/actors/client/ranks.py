@@ -58,9 +58,7 @@ class RankHandle:
         self.rank = member.rank
         self._limits = limits
         self._ahead_bytes = ahead_bytes
-        self.link = Link(
-            member.rank, client, PeerKind.CLIENT, limits, draw, self._on_open, Code.NO_SUCH_RANK
-        )
+        self.link = Link(member.rank, client, PeerKind.CLIENT, limits, draw, self._on_open, Code.NO_SUCH_RANK)
         self.slots: deque[int] | None = None
         self._idle: dict[int, list[Reserve]] = {}
         self._grants = draw() >> 20 << 20
@@ -118,9 +116,7 @@ class RankHandle:
 
     def _keep_granted(self, ticket: Ticket) -> None:
         if isinstance(ticket.reply, replies.Reserved):
-            for record, capacity in zip(
-                ticket.reply.records, ticket.reply.capacities, strict=True
-            ):
+            for record, capacity in zip(ticket.reply.records, ticket.reply.capacities, strict=True):
                 self.keep(record, capacity, ticket.since)
 
     def idle_reserves(self) -> int:
@@ -181,7 +177,7 @@ class RankHandle:
     def _say_by_record(
         self,
         queue: dict[int, int],
-        kind: type[requests.Return] | type[requests.Confirm],
+        kind: type[requests.Return | requests.Confirm],
         now: float,
     ) -> None:
         if queue and self._may_say(kind):
@@ -221,6 +217,4 @@ class RankHandle:
 
     def is_quiet(self) -> bool:
         """Whether the rank has been told everything."""
-        return not (
-            self._returning or self._confirming or self._forfeiting or self._housekeeping
-        )
+        return not (self._returning or self._confirming or self._forfeiting or self._housekeeping)

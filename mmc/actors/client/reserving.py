@@ -39,17 +39,21 @@ def reserve_all(
 ) -> Operation[None]:
     """Give every draft its records, or the code that says why not."""
     ranks = client.writable_ranks()
+    if not ranks:
+        for draft in drafts:
+            draft.code = Code.NO_SUCH_RANK
+        return
     needs: list[Need] = []
     for draft in drafts:
         try:
-            if not ranks:
-                raise CacheError("no rank of this host can be written", Code.NO_SUCH_RANK)
             needs += [(draft, rank) for rank in place(draft.hashed, ranks, replicas, preferred)]
         except CacheError as error:
             draft.code = error.code
     tried: dict[bytes, list[int]] = {}
     while needs:
-        has_others = not preferred and replicas == 1 and len(ranks) > 1 + max(map(len, tried.values()), default=0)
+        has_others = (
+            not preferred and replicas == 1 and len(ranks) > 1 + max(map(len, tried.values()), default=0)
+        )
         until = client.now + (deadline - client.now) / 2 if has_others else deadline
         failed = yield from _reserve_once(client, needs, until)
         needs = []
@@ -119,9 +123,7 @@ def _await_owned(asked: list[tuple[RankHandle, Ticket]]) -> Operation[None]:
                 handle.disown(ticket)
 
 
-def _take_granted(
-    client: ClientActor, handle: RankHandle, wanting: list[Draft], ticket: Ticket
-) -> Code:
+def _take_granted(client: ClientActor, handle: RankHandle, wanting: list[Draft], ticket: Ticket) -> Code:
     reserved = ticket.reply
     if not isinstance(reserved, replies.Reserved):
         return ticket.code if ticket.code != Code.OK else Code.INTERNAL

@@ -53,9 +53,7 @@ class ClientActor:
         self._ahead_bytes = ahead_bytes
         self._draw = draw
         self._attach = attach
-        self._link = Link(
-            META, client, PeerKind.CLIENT, limits, draw, self._on_open, Code.META_UNREACHABLE
-        )
+        self._link = Link(META, client, PeerKind.CLIENT, limits, draw, self._on_open, Code.META_UNREACHABLE)
         self.ranks: dict[int, RankHandle] = {}
         self.members: dict[int, Member] = {}
         self.reader = Reader({}, limits.locations_max)
@@ -216,12 +214,8 @@ class ClientActor:
 
     def writable_ranks(self) -> list[int]:
         """The ranks of this host that puts may go to: the suspect only when there are no others."""
-        writable = [
-            rank for rank, handle in sorted(self.ranks.items()) if handle.segment.memory.writable
-        ]
-        sound = [
-            rank for rank in writable if self.members[rank].state != MemberState.SUSPECT
-        ]
+        writable = [rank for rank, handle in sorted(self.ranks.items()) if handle.segment.memory.writable]
+        sound = [rank for rank in writable if self.members[rank].state != MemberState.SUSPECT]
         return sound or writable
 
     def _receive_event(self, frames: Frames) -> None:

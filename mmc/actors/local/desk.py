@@ -127,9 +127,7 @@ class Desk:
         window = self.reception.window_requests
         return replies.Welcome(session.number, version, window, holder.row, "", 0, ())
 
-    def _reserve(
-        self, request: Request, holder: Holder, reserve: requests.Reserve
-    ) -> Message | None:
+    def _reserve(self, request: Request, holder: Holder, reserve: requests.Reserve) -> Message | None:
         capacity = self.keeper.table.space.capacity
         waiting = WaitingReserve(request, holder, reserve)
         if reserve.needed > len(reserve.sizes) or not reserve.sizes:
@@ -195,9 +193,7 @@ class Desk:
         self.relief.queue.popleft()
         return self.reception.fail(head.request, Code.NO_SPACE, "nothing evictable is left")
 
-    def _return(
-        self, holder: Holder, given: tuple[int, ...], generations: tuple[int, ...]
-    ) -> Message:
+    def _return(self, holder: Holder, given: tuple[int, ...], generations: tuple[int, ...]) -> Message:
         codes = []
         doomed = []
         for record, generation in zip(given, generations, strict=True):
@@ -218,9 +214,7 @@ class Desk:
                     waiting.is_void = True
         return replies.Codes(())
 
-    def _confirm(
-        self, holder: Holder, published: tuple[int, ...], generations: tuple[int, ...]
-    ) -> Message:
+    def _confirm(self, holder: Holder, published: tuple[int, ...], generations: tuple[int, ...]) -> Message:
         codes = []
         for record, generation in zip(published, generations, strict=True):
             held = record in holder.records
@@ -229,9 +223,7 @@ class Desk:
             codes.append(int(Code.OK if held else Code.NOT_FOUND))
         return replies.Codes(tuple(codes))
 
-    def _pin(
-        self, holder: Holder, wanted: tuple[int, ...], generations: tuple[int, ...]
-    ) -> Message:
+    def _pin(self, holder: Holder, wanted: tuple[int, ...], generations: tuple[int, ...]) -> Message:
         codes = []
         for record, generation in zip(wanted, generations, strict=True):
             segment = self.keeper.segment

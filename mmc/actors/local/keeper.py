@@ -12,6 +12,7 @@ The order of stores is what makes a crash at any point harmless, since a restart
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from mmc.cache.records import Owned, RecordState, RecordTable
@@ -22,7 +23,7 @@ from mmc.segments.extents import Extent
 from mmc.segments.layout import AT_CLOSING, AT_TERM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from mmc.limits import LocalLimits
     from mmc.segments.layout import Segment
@@ -50,7 +51,7 @@ class Keeper:
         self.reservations = Reservations(
             layout.clients, limits.reserve_ahead_bytes, layout.capacity // limits.reserve_share
         )
-        self.awaiting: dict[int, None] = {}
+        self.awaiting: dict[int, int] = {}
         self._pinned: dict[int, None] = {}
         self.confirming: list[Published] = []
         self.clocks = records.access_clocks(segment)
@@ -162,16 +163,17 @@ class Keeper:
     def published(self, record: int) -> Published:
         """A published record's generation and version."""
         segment = self.segment
-        return Published(
-            record, records.generation_of(segment, record), records.version_of(segment, record)
-        )
+        return Published(record, records.generation_of(segment, record), records.version_of(segment, record))
 
     def stored(self) -> list[int]:
         """The records that are published and nobody's."""
         return [r for r in range(len(self.table)) if self.table[r].state is RecordState.STORED]
 
-    def retire(self, doomed: list[int], *, await_acknowledgement: bool = False) -> None:
-        """Invalidate records that are stored, or reserved and not to be written any more."""
+    def retire(self, doomed: list[int], commands: Mapping[int, int] = MappingProxyType({})) -> None:
+        """Invalidate records that are stored, or reserved and not to be written any more.
+
+        ``commands`` names, for those that go by command, the number that is to be acknowledged first.
+        """
         segment = self.segment
         for record in doomed:
             if records.is_published(segment, record):
@@ -188,19 +190,20 @@ class Keeper:
             extents.write_extent(segment, record, Extent(owned.offset, owned.capacity, 0))
             if record in pinned:
                 self._pinned[record] = None
-            if await_acknowledgement:
-                self.awaiting[record] = None
+            if record in commands:
+                self.awaiting[record] = commands[record]
             self._release_if_unused(record)
 
-    def acknowledged(self, record: int) -> None:
-        """The meta service has heard that this record was invalidated."""
-        if self.awaiting.pop(record, self) is None:
+    def acknowledged(self, record: int, command: int) -> None:
+        """The meta service has heard what became of a command to this record."""
+        if self.awaiting.get(record) == command:
+            del self.awaiting[record]
             self._release_if_unused(record)
 
     def acknowledge_all(self) -> None:
         """A new epoch: names come from reports, nothing older is awaited."""
-        for record in list(self.awaiting):
-            self.acknowledged(record)
+        for record, command in list(self.awaiting.items()):
+            self.acknowledged(record, command)
 
     def sweep(self) -> None:
         """Release retired records whose last pin has gone."""
@@ -240,9 +243,9 @@ class Keeper:
         segment.words[AT_CLOSING] = term
         segment.memory.fence()
         for record in range(len(self.table)):
-            if self.table[record].state in (RecordState.STORED, RecordState.RESERVED):
-                if records.is_published(segment, record):
-                    records.restamp(segment, record, term)
+            owned = self.table[record].state in (RecordState.STORED, RecordState.RESERVED)
+            if owned and records.is_published(segment, record):
+                records.restamp(segment, record, term)
         segment.words[AT_TERM] = term
         segment.words[AT_CLOSING] = 0
         self.adopt_all()

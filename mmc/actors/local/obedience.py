@@ -3,7 +3,7 @@
 A command acts only on the record, generation and object version that it names, so that acting late or
 twice is harmless.  Leases and evictions of one record meet here, one after the other: whichever comes
 first wins.  Of two lease commands for one record the one with the higher number wins, whatever the
-order of their arrival.
+order of their arrival.  A command that was refused once is refused for good.
 """
 
 from __future__ import annotations
@@ -65,23 +65,45 @@ class Obedience:
         """No lease command has been seen yet."""
         self._keeper = keeper
         self._last_lease: dict[int, int] = {}
+        self._refused: dict[tuple[int, bool], tuple[int, Code]] = {}
+        self._epoch = 0
         self.evictions = 0
 
-    def forget(self) -> None:
-        """Commands are numbered anew."""
-        self._last_lease.clear()
+    def begin_epoch(self, epoch: int) -> None:
+        """Commands of another epoch are numbered anew."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._last_lease.clear()
+            self._refused.clear()
 
     def carry_out(self, commands: Commands, now_ms: int) -> list[Outcome]:
         """Do what can be done, and say what became of each command."""
         outcomes = []
-        doomed: dict[int, None] = {}
+        doomed: dict[int, int] = {}
         for order in orders_of(commands):
-            code = self._resolve(order) if order.record not in doomed else Code.NOT_FOUND
-            if code == Code.OK:
-                code = self._act(order, now_ms, doomed)
+            code = self._decide(order, now_ms, doomed)
             outcomes.append(Outcome(order.id, code, order.record))
-        self._keeper.retire(list(doomed), await_acknowledgement=True)
+        self._keeper.retire(list(doomed), doomed)
         return outcomes
+
+    def _decide(self, order: Order, now_ms: int, doomed: dict[int, int]) -> Code:
+        """What becomes of a command; once refused, it stays so however often it is repeated.
+
+        The meta service may have heard of the refusal and told its caller: a late copy of the command
+        must not act, although by then the lease may have ended, or the record been published.
+        """
+        if order.kind == CommandKind.CHECK:
+            return self._resolve(order) if order.record not in doomed else Code.NOT_FOUND
+        which = (order.record, order.kind in (CommandKind.EVICT, CommandKind.REMOVE))
+        last, refusal = self._refused.get(which, (0, Code.OK))
+        if order.id <= last:
+            return refusal
+        code = self._resolve(order) if order.record not in doomed else Code.NOT_FOUND
+        if code == Code.OK:
+            code = self._act(order, now_ms, doomed)
+        if code in (Code.LEASED, Code.WRONG_STATE):
+            self._refused[which] = (order.id, code)
+        return code
 
     def _resolve(self, order: Order) -> Code:
         """0 stored as named; -3101 not yet published by a living writer; -3007 gone."""
@@ -98,12 +120,12 @@ class Obedience:
             return Code.NOT_FOUND
         return Code.OK if keeper.adopt(order.record, restamp=True) else Code.NOT_FOUND
 
-    def _act(self, order: Order, now_ms: int, doomed: dict[int, None]) -> Code:
+    def _act(self, order: Order, now_ms: int, doomed: dict[int, int]) -> Code:
         segment, record = self._keeper.segment, order.record
         if order.kind in (CommandKind.EVICT, CommandKind.REMOVE):
             if records.lease_of(segment, record) > now_ms:
                 return Code.LEASED
-            doomed[record] = None
+            doomed[record] = order.id
             self._last_lease.pop(record, None)
             self.evictions += order.kind == CommandKind.EVICT
         elif order.kind in (CommandKind.LEASE, CommandKind.UNLEASE):

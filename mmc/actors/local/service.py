@@ -66,9 +66,7 @@ class LocalActor:
         self._wanted = wanted
         self.keeper = Keeper(segment, limits)
         self.obedience = Obedience(self.keeper)
-        self._link = Link(
-            META, draw(), PeerKind.RANK, asking, draw, self._on_open, Code.META_UNREACHABLE
-        )
+        self._link = Link(META, draw(), PeerKind.RANK, asking, draw, self._on_open, Code.META_UNREACHABLE)
         reception = Reception(wire, requests.REQUESTS_TO_RANK, 1, draw)
         self.desk = Desk(self.keeper, reception, watch, limits, self._ask)
         self.rank: int | None = None
@@ -196,7 +194,7 @@ class LocalActor:
         if admitted.wipe:
             self.keeper.wipe()
             self._effects.append(Note("segment wiped", "the rank had been given up"))
-        self.obedience.forget()
+        self.obedience.begin_epoch(admitted.term >> 32)
         self.keeper.acknowledge_all()
         self.keeper.begin_term(admitted.term)
         self.keeper.confirming.clear()
@@ -342,6 +340,10 @@ class LocalActor:
         outcomes = self.obedience.carry_out(commands, int(now * 1000))
         if not outcomes:
             return
+        self._acknowledge(outcomes)
+
+    def _acknowledge(self, outcomes: list[Outcome]) -> None:
+        """Say what became of commands, until that was heard or the session is lost."""
         message = requests.Acknowledge(
             tuple(outcome.id for outcome in outcomes),
             tuple(int(outcome.code) for outcome in outcomes),
@@ -352,7 +354,9 @@ class LocalActor:
         if isinstance(ticket.reply, replies.Codes):
             for outcome in outcomes:
                 if outcome.code in (Code.OK, Code.NOT_FOUND):
-                    self.keeper.acknowledged(outcome.record)
+                    self.keeper.acknowledged(outcome.record, outcome.id)
+        elif ticket.code != Code.UNKNOWN_SEQUENCE:
+            self._acknowledge(outcomes)
 
     def _resync(self) -> None:
         if not self._resyncing:

@@ -110,9 +110,7 @@ class Naming:
         there = self.names.at(place.rank, place.record)
         if there is None:
             return True
-        old = next(
-            p for p in (*there.replicas, *there.leaving) if p[:2] == (place.rank, place.record)
-        )
+        old = next(p for p in (*there.replicas, *there.leaving) if p[:2] == (place.rank, place.record))
         if old.generation >= place.generation:
             return False
         self._drop(there, old)
@@ -200,9 +198,7 @@ class Naming:
         leasing = Leasing(session, 0.0, waiter, grants=False)
         self._command_leases(entry, CommandKind.UNLEASE, left_ms, leasing)
 
-    def _command_leases(
-        self, entry: Entry, kind: CommandKind, argument: int, leasing: Leasing
-    ) -> None:
+    def _command_leases(self, entry: Entry, kind: CommandKind, argument: int, leasing: Leasing) -> None:
         for place in entry.replicas:
             command = self.outboxes.add(kind, place, entry, argument, is_lease=True)
             self._leasing[command.id] = leasing

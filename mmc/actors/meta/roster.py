@@ -64,18 +64,14 @@ class Roster:
         self._reports.clear()
         self.table.forget_reports(now)
 
-    def join(
-        self, request: Request, join: Join, naming: Naming, now: float
-    ) -> tuple[Message, list[Effect]]:
+    def join(self, request: Request, join: Join, naming: Naming, now: float) -> tuple[Message, list[Effect]]:
         """Admit a rank.
 
         Raises:
             CacheError: -3006 its rank is taken; -3013 there are too many.
         """
         assert request.session is not None
-        wanted = Member(
-            join.rank, 0, 0, join.segment, join.boot, join.capacity, join.path, join.control_url
-        )
+        wanted = Member(join.rank, 0, 0, join.segment, join.boot, join.capacity, join.path, join.control_url)
         before = {peer.member.rank: peer.member.segment for peer in self.table.peers()}
         member, wipe = self.table.admit(wanted, self.epoch, request.session.number, now)
         if before.get(member.rank, member.segment) != member.segment:

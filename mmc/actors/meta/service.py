@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmc.actors.contract import Note, Publish
+from mmc.actors.meta.answers import claim_names, confirm_records, lookup
 from mmc.actors.meta.batches import Batch, Batches
 from mmc.actors.meta.naming import Naming
 from mmc.actors.meta.roster import Roster
@@ -15,7 +16,6 @@ from mmc.cache.eviction import choose_victims, warm
 from mmc.cache.membership import MemberState
 from mmc.cache.names import NameState
 from mmc.errors import CacheError, Code
-from mmc.identifiers import Location, ObjectVersion
 from mmc.wire import replies, requests
 from mmc.wire.codec import Header, encode
 from mmc.wire.operations import WIRE_VERSION, Message, PeerKind
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from mmc.limits import MetaLimits, WireLimits
     from mmc.wire.sequence import Frames
 
-_NO_VERSION = (0, 0, 0, 0)
 _UINT32 = 4
 
 
@@ -85,7 +84,7 @@ class MetaActor:
             case requests.Hello() as hello:
                 return self._welcome(request, hello, now)
             case requests.Lookup(keys):
-                return self.reception.reply(request, self._lookup(keys, now))
+                return self.reception.reply(request, lookup(self.naming, self.roster.table, keys, now))
             case requests.Claim() as claim:
                 return self.reception.reply(request, self._claim(request, claim, now))
             case requests.Remove(keys):
@@ -122,7 +121,7 @@ class MetaActor:
             case requests.Heartbeat() as heartbeat:
                 reply = self.roster.heartbeat(peer, heartbeat, self.naming)
             case requests.Confirmed() as confirmed:
-                reply = self._confirmed(rank, confirmed)
+                reply = confirm_records(self.naming, rank, confirmed)
             case requests.Acknowledge(ids, codes):
                 for number, code in zip(ids, codes, strict=True):
                     self.naming.acknowledge(rank, number, _known(code), now)
@@ -153,55 +152,9 @@ class MetaActor:
     def _membership(self) -> replies.Membership:
         return replies.Membership(self.roster.table.view, self.roster.table.members())
 
-    def _lookup(self, keys: tuple[bytes, ...], now: float) -> replies.Found:
-        self.naming.leases.expire(now)
-        missing = Code.NOT_FOUND if self.roster.table.all_reported() else Code.UNREACHABLE
-        rows = [self._found(self.naming.names.get(key), missing) for key in keys]
-        columns = zip(*rows, strict=True) if rows else ((),) * 5
-        codes, versions, sizes, leased, places = columns
-        return replies.Found(codes, versions, sizes, leased, places, self.roster.table.view)
-
-    def _found(self, entry: Entry | None, missing: Code) -> tuple[object, ...]:
-        if entry is None:
-            return int(missing), _NO_VERSION, 0, 0, ()
-        version, size = tuple(entry.version), entry.size
-        if entry.state is NameState.LEAVING:
-            return int(Code.NOT_FOUND), version, size, 0, ()
-        leased = int(self.naming.is_leased(entry.key))
-        code = Code.OK if entry.state is NameState.READABLE else Code.WRONG_STATE
-        return int(code), version, size, leased, tuple(map(tuple, entry.replicas))
-
     def _claim(self, request: Request, claim: requests.Claim, now: float) -> replies.Claimed:
         assert request.session is not None
-        client = request.session.client
-        terms = {
-            rank: self._term_of(rank)
-            for rank in {place[0]: None for places in claim.places for place in places}
-        }
-        codes: dict[bytes, Code] = {}
-        for position, key, size, places in zip(
-            claim.positions, claim.keys, claim.sizes, claim.places, strict=True
-        ):
-            if key in codes:
-                continue
-            ranks = {place[0] for place in places}
-            if len(ranks) != len(places) or not places:
-                codes[key] = Code.INVALID_ARGUMENT
-            elif any(terms[rank] is None for rank in ranks):
-                codes[key] = Code.NO_SUCH_RANK
-            else:
-                version = ObjectVersion(claim.birth, client, claim.counter, position)
-                where = tuple(Location(*place) for place in places)
-                codes[key] = self.naming.claim(key, version, size, where, now)
-        return replies.Claimed(
-            tuple(int(codes[key]) for key in claim.keys),
-            tuple((rank, term) for rank, term in terms.items() if term is not None),
-            self.roster.table.view,
-        )
-
-    def _term_of(self, rank: int) -> int | None:
-        peer = self.roster.table.peer(rank)
-        return None if peer is None else peer.member.term
+        return claim_names(self.naming, self.roster.table, request.session.client, claim, now)
 
     def _remove(self, request: Request, keys: tuple[bytes, ...], now: float) -> list[Effect]:
         self.naming.leases.expire(now)
@@ -261,17 +214,6 @@ class MetaActor:
         else:
             return entry
         return None
-
-    def _confirmed(self, rank: int, confirmed: requests.Confirmed) -> replies.Codes:
-        rows = zip(confirmed.records, confirmed.generations, confirmed.versions, strict=True)
-        return replies.Codes(
-            tuple(
-                int(
-                    self.naming.confirm(Location(rank, record, generation), ObjectVersion(*version))
-                )
-                for record, generation, version in rows
-            )
-        )
 
     def _relieve(self, rank: int, pressure: requests.Pressure) -> replies.Codes:
         """Evict what a rank needs; -3016 when nothing evictable is left."""

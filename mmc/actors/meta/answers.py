@@ -1,0 +1,80 @@
+"""Answers that need nobody's word but the tables': lookups, claims, confirmations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmc.cache.names import NameState
+from mmc.errors import Code
+from mmc.identifiers import Location, ObjectVersion
+from mmc.wire import replies
+
+if TYPE_CHECKING:
+    from mmc.actors.meta.naming import Naming
+    from mmc.cache.membership import MembershipTable
+    from mmc.wire.requests import Claim, Confirmed
+
+_NO_VERSION = ObjectVersion(0, 0, 0, 0)
+
+
+def lookup(naming: Naming, members: MembershipTable, keys: tuple[bytes, ...], now: float) -> replies.Found:
+    """Where keys are.  While a member has not reported, nobody can tell that a key is missing."""
+    naming.leases.expire(now)
+    missing = Code.NOT_FOUND if members.all_reported() else Code.UNREACHABLE
+    codes, versions, sizes, leased, places = [], [], [], [], []
+    for key in keys:
+        entry = naming.names.get(key)
+        if entry is None:
+            code = missing
+        elif entry.state is NameState.LEAVING:
+            code = Code.NOT_FOUND
+        else:
+            code = Code.OK if entry.state is NameState.READABLE else Code.WRONG_STATE
+        codes.append(int(code))
+        versions.append(_NO_VERSION if entry is None else entry.version)
+        sizes.append(0 if entry is None else entry.size)
+        leased.append(0 if entry is None else int(naming.is_leased(key)))
+        places.append(() if entry is None else entry.replicas)
+    return replies.Found(
+        tuple(codes), tuple(versions), tuple(sizes), tuple(leased), tuple(places), members.view
+    )
+
+
+def claim_names(
+    naming: Naming, members: MembershipTable, client: int, claim: Claim, now: float
+) -> replies.Claimed:
+    """Take names for a client.  A key that stands in a message twice gets the outcome of its first."""
+    terms: dict[int, int | None] = {}
+    codes: dict[bytes, Code] = {}
+    for position, key, size, places in zip(
+        claim.positions, claim.keys, claim.sizes, claim.places, strict=True
+    ):
+        if key in codes:
+            continue
+        where = tuple(Location(*place) for place in places)
+        for place in where:
+            if place.rank not in terms:
+                peer = members.peer(place.rank)
+                terms[place.rank] = None if peer is None else peer.member.term
+        if not where or len({place.rank for place in where}) != len(where):
+            codes[key] = Code.INVALID_ARGUMENT
+        elif any(terms[place.rank] is None for place in where):
+            codes[key] = Code.NO_SUCH_RANK
+        else:
+            version = ObjectVersion(claim.birth, client, claim.counter, position)
+            codes[key] = naming.claim(key, version, size, where, now)
+    return replies.Claimed(
+        tuple(int(codes[key]) for key in claim.keys),
+        tuple((rank, term) for rank, term in terms.items() if term is not None),
+        members.view,
+    )
+
+
+def confirm_records(naming: Naming, rank: int, confirmed: Confirmed) -> replies.Codes:
+    """A rank has seen records published: 0 where they are listed, -3007 where it must invalidate them."""
+    rows = zip(confirmed.records, confirmed.generations, confirmed.versions, strict=True)
+    codes = (
+        naming.confirm(Location(rank, record, generation), ObjectVersion(*version))
+        for record, generation, version in rows
+    )
+    return replies.Codes(tuple(map(int, codes)))
