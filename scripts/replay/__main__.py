@@ -69,10 +69,11 @@ def _replay(arguments: Arguments, requests: list[Request], stop: StopSignals) ->
         _say(f"a cluster serves at {cluster.meta_url}")
         settings = EngineSettings(cluster.meta_url, arguments.block_size, arguments.seed, arguments.profile)
         with Engines(_ENGINES, settings, stop) as engines, Progress(len(requests)) as progress:
+            before = {"engines": engines.cpu_seconds(), **cluster.cpu_seconds()}
             for engine, outcome in engines.replay(requests):
                 tally.add(engine, outcome)
                 progress.show(tally.requests)
-            spent = {"engines": engines.cpu_seconds(), **cluster.cpu_seconds()}
+            after = {"engines": engines.cpu_seconds(), **cluster.cpu_seconds()}
         status = dict(cluster.status().counters)
     return {
         "source": str(arguments.trace or f"generated conversations (seed {arguments.seed})"),
@@ -82,7 +83,7 @@ def _replay(arguments: Arguments, requests: list[Request], stop: StopSignals) ->
         "block_bytes": arguments.block_size,
         **tally.figures(bound, engines.wall_s),
         "evictions": status["evictions"],
-        "cpu_s": spent,
+        "cpu_s": {name: seconds - before[name] for name, seconds in after.items()},
     }
 
 
