@@ -147,13 +147,17 @@ class Naming:
     ) -> Code:
         """A rank reports a published record; -3007 when it must invalidate it.
 
-        Between versions of one key the listed one wins; while no rank has confirmed that, and among
-        the reports of a rebuild, the smaller version does.
+        Between versions of one key the one that is listed as readable wins.  A claim is no more than a
+        promise, whose writer may be dead: against an object that was published before it, it is void.
         """
         entry = self.names.get(key)
         there = self.names.at(place.rank, place.record)
         if there is not None and there is not entry and not self._supersede(place):
             return Code.NOT_FOUND
+        if entry is not None and entry.state is NameState.CLAIMED and entry.version != version:
+            for claimed in entry.replicas:
+                self._drop(entry, claimed)
+            entry = None
         if entry is not None:
             other_place = any(p.rank == place.rank and p != place for p in entry.replicas)
             if entry.version != version or other_place or entry.state is NameState.LEAVING:

@@ -159,11 +159,13 @@ class MetaActor:
     def _remove(self, request: Request, keys: tuple[bytes, ...], now: float) -> list[Effect]:
         self.naming.leases.expire(now)
         batch = Batch(request, len(keys), self._complete)
+        known = self.roster.table.all_reported()
         for index, key in enumerate(keys):
             entry = self.naming.names.get(key)
-            if entry is None:
-                known = self.roster.table.all_reported()
-                batch.settle(index, Code.NOT_FOUND if known else Code.NO_SUCH_RANK)
+            if not known:
+                batch.settle(index, Code.NO_SUCH_RANK)
+            elif entry is None:
+                batch.settle(index, Code.NOT_FOUND)
             elif self.naming.is_leased(key):
                 batch.settle(index, Code.LEASED)
             elif not all(self._is_sound(p.rank) for p in (*entry.replicas, *entry.leaving)):
