@@ -13,8 +13,8 @@ from mmc.cli.status import print_status
 from mmc.errors import CacheError
 from mmc.identifiers import ANY_RANK
 from mmc.log import configure_log
+from mmc.process import stop_on_signals
 from mmc.services.launch import LaunchOptions, run_broker, run_local, run_meta
-from mmc.services.process import stop_on_signals
 from mmc.services.supervisor import Supervisor
 
 app = typer.Typer(

@@ -14,9 +14,9 @@ from mmc.config import load_config, with_local
 from mmc.errors import CacheError
 from mmc.identifiers import ANY_RANK
 from mmc.log import configure_log
+from mmc.process import stop_on_signals, stop_with_parent, tell_ready
 from mmc.services.local_service import LocalServer
 from mmc.services.meta_service import MetaServer
-from mmc.services.process import stop_on_signals, stop_with_parent, tell_ready
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
