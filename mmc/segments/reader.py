@@ -43,7 +43,7 @@ class Reader:
     def locate(self, key: bytes) -> Hit | None:
         """A replica of this key on this host, if the hints lead to one."""
         hit = self._locations.get(key)
-        if hit is not None and records.unchanged(hit.segment, hit.record, hit.generation):
+        if hit is not None and records.still_readable(hit.segment, hit.record, hit.generation):
             return hit
         hashed = key_hash(key)
         for segment in self._segments_for(hashed):

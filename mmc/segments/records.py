@@ -122,6 +122,12 @@ def unchanged(segment: Segment, record: int, generation: int) -> bool:
     return segment.words[segment.record_word(record)] == generation
 
 
+def still_readable(segment: Segment, record: int, generation: int) -> bool:
+    """Whether a record that was readable under this generation still is: unchanged, and of a current term."""
+    words, at = segment.words, segment.record_word(record)
+    return words[at] == generation and is_current(segment, words[at + TERM])
+
+
 def size_of(segment: Segment, record: int) -> int:
     """The size of the record's object, in bytes."""
     return segment.words[segment.record_word(record) + SIZE]
