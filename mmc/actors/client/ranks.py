@@ -184,7 +184,13 @@ class RankHandle:
             said = dict(queue)
             queue.clear()
             message = kind(tuple(said), tuple(said.values()))
-            self._say(message, now, lambda: queue.update({**said, **queue}))
+            self._say(message, now, lambda: self._keep_saying(queue, said, now))
+
+    def _keep_saying(self, queue: dict[int, int], said: dict[int, int], now: float) -> None:
+        """What the rank has not answered is said again, together with what is new."""
+        queue.update({**said, **queue})
+        if self._confirming and self._confirm_at is None:
+            self._confirm_at = now + self._limits.retry_max_ms / 1000
 
     def _may_say(self, kind: type[Message]) -> bool:
         return kind not in self._housekeeping and self._retry_at is None

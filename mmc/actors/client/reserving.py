@@ -2,7 +2,8 @@
 
 A key's ranks follow from its hash (or from the caller's preference), so that readers on this host look in
 the right segment first.  When a rank has no space or does not answer, and the caller did not insist on
-it, the key's next rank is tried.  All drafts wait for their ranks at the same time.
+it, the key's next rank is tried.  Where the session was lost, what it granted is forfeited and the
+same rank is asked in the next session.  All drafts wait for their ranks at the same time.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mmc.actors.link import Ticket
 
 _AGAIN_S = 0.02
-_TRY_ELSEWHERE = (Code.NO_SPACE, Code.NO_SUCH_RANK, Code.TIMED_OUT, Code.UNKNOWN_SEQUENCE)
+_TRY_ELSEWHERE = (Code.NO_SPACE, Code.NO_SUCH_RANK, Code.TIMED_OUT)
 
 Need = tuple[Draft, int]
 """A draft, and a rank on which it still needs a record."""
@@ -59,13 +60,16 @@ def reserve_all(
         needs = []
         for draft, rank, code in failed:
             other = None
-            if not preferred and replicas == 1 and code in _TRY_ELSEWHERE:
+            if code == Code.UNKNOWN_SEQUENCE and rank in client.ranks:
+                other = rank
+            elif not preferred and replicas == 1 and code in _TRY_ELSEWHERE:
                 tried.setdefault(draft.key, []).append(rank)
                 other = _next_rank(client, draft, tried[draft.key])
             if other is None or client.now >= deadline:
                 _fail(client, draft, code)
             else:
                 needs.append((draft, other))
+        needs = [(draft, rank) for draft, rank in needs if draft.code is None]
 
 
 def _next_rank(client: ClientActor, draft: Draft, tried: list[int]) -> int | None:

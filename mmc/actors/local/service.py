@@ -289,8 +289,8 @@ class LocalActor:
             self._fail_to_join(ticket)
 
     def _confirm(self) -> None:
-        """Pass on what has been seen published, a message at a time."""
-        if not self.keeper.confirming or not self.rank_is_admitted or self._confirmations:
+        """Pass on what has been seen published, a message at a time; what is reported goes first."""
+        if not self.keeper.confirming or not self.is_live or self._confirmations:
             return
         part = self.keeper.confirming[: self._limits.report_records]
         del self.keeper.confirming[: len(part)]
@@ -301,11 +301,6 @@ class LocalActor:
             tuple(one.version for one in part),
         )
         self._ask(message, lambda ticket: self._confirmed(ticket, part))
-
-    @property
-    def rank_is_admitted(self) -> bool:
-        """Whether this life of the actor was admitted at least once."""
-        return self.rank is not None
 
     def _confirmed(self, ticket: Ticket, part: list[Published]) -> None:
         self._confirmations -= 1

@@ -18,18 +18,21 @@ _NO_VERSION = ObjectVersion(0, 0, 0, 0)
 
 
 def lookup(naming: Naming, members: MembershipTable, keys: tuple[bytes, ...], now: float) -> replies.Found:
-    """Where keys are.  While a member has not reported, nobody can tell that a key is missing."""
+    """Where keys are.  While a member has not reported, nobody can tell that a key is missing.
+
+    Neither can the record of a claim tell that then: the member may have an object of that name.
+    """
     naming.leases.expire(now)
     missing = Code.NOT_FOUND if members.all_reported() else Code.UNREACHABLE
     codes, versions, sizes, leased, places = [], [], [], [], []
     for key in keys:
         entry = naming.names.get(key)
-        if entry is None:
+        if entry is None or entry.state is NameState.LEAVING:
             code = missing
-        elif entry.state is NameState.LEAVING:
-            code = Code.NOT_FOUND
+        elif entry.state is NameState.READABLE:
+            code = Code.OK
         else:
-            code = Code.OK if entry.state is NameState.READABLE else Code.WRONG_STATE
+            code = Code.WRONG_STATE if missing == Code.NOT_FOUND else missing
         codes.append(int(code))
         versions.append(_NO_VERSION if entry is None else entry.version)
         sizes.append(0 if entry is None else entry.size)
