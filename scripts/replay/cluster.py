@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mmc.wire.replies import StatusReport
     from scripts.replay.stopping import StopSignals
 
-_READY_S = 60.0
+_READY_S = 600.0
 _STOP_S = 25.0
 
 
