@@ -78,7 +78,7 @@ class Link:
         silent_code: Code,
     ) -> None:
         """``silent_code`` is the outcome when the peer gave no sign of life until the deadline."""
-        self._address = address
+        self.address = address
         self._client = client
         self._kind = kind
         self._limits = limits
@@ -119,6 +119,16 @@ class Link:
         self._pump(now)
         return ticket
 
+    def end(self) -> None:
+        """The peer is gone: every request ends."""
+        ended = [*self._in_flight.values(), *self._queue]
+        self._session = 0
+        self._hello_retry_at = None
+        self._in_flight.clear()
+        self._queue.clear()
+        for ticket in ended:
+            ticket.finish(None, self._silent_code)
+
     def greet(self, now: float) -> None:
         """Open a session if none is open or being opened."""
         if self._session or self._hello_retry_at is not None:
@@ -130,7 +140,7 @@ class Link:
     def _say_hello(self, now: float) -> None:
         hello = Hello(self._client, self._kind, OLDEST_VERSION, WIRE_VERSION)
         header = Header(Operation.HELLO, sequence=self._hello_nonce, epoch=self.epoch)
-        self._effects.append(Send(self._address, encode(header, hello)))
+        self._effects.append(Send(self.address, encode(header, hello)))
         self._hello_retry_at = now + self._jittered(self._hello_interval)
         self._hello_interval = min(2 * self._hello_interval, self._limits.retry_max_ms / 1000)
 
@@ -173,7 +183,7 @@ class Link:
         ticket.retry_at = now + self._jittered(ticket.interval)
         ticket.interval = min(2 * ticket.interval, self._limits.retry_max_ms / 1000)
         self._last_sent = now
-        self._effects.append(Send(self._address, encode(header, ticket.message)))
+        self._effects.append(Send(self.address, encode(header, ticket.message)))
 
     def receive(self, frames: Frames, now: float) -> None:
         """Take a reply; garbage is counted and dropped."""

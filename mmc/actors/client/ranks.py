@@ -75,6 +75,15 @@ class RankHandle:
         if self.slots is None and self.segment.memory.writable:
             self.slots = deque(slots_of(self.segment, welcome.row))
 
+    def part(self) -> None:
+        """The rank is no member any more: nobody waits for its answers."""
+        self.link.end()
+
+    def come_back(self, member: Member) -> None:
+        """The segment is a member again; what was held on it still is."""
+        self.member = member
+        self.rank = self.link.address = member.rank
+
     # Reserves
 
     def take(self, size: int) -> Reserve | None:

@@ -56,6 +56,7 @@ class ClientActor:
         self._link = Link(META, client, PeerKind.CLIENT, limits, draw, self._on_open, Code.META_UNREACHABLE)
         self.ranks: dict[int, RankHandle] = {}
         self.members: dict[int, Member] = {}
+        self._parted: dict[int, RankHandle] = {}
         self.reader = Reader({}, limits.locations_max)
         self._view = 0
         self._viewing = False
@@ -194,23 +195,40 @@ class ClientActor:
 
     def _take_members(self, view: int, members: tuple[Member, ...]) -> None:
         self._view = view
-        self.members = {member.rank: member for member in members}
+        self.members = {member.rank: self._completed(member) for member in members}
         for rank, handle in list(self.ranks.items()):
             member = self.members.get(rank)
             if member is None or member.segment != handle.segment.id:
-                del self.ranks[rank]
+                handle.part()
+                self._parted[handle.segment.id] = self.ranks.pop(rank)
             else:
                 handle.member = member
-        for member in members:
+        for member in self.members.values():
             if member.rank not in self.ranks and member.path:
-                segment = self._attach(member)
-                if segment is not None:
-                    self.ranks[member.rank] = RankHandle(
-                        member, segment, self.client, self.limits, self._ahead_bytes, self._draw
-                    )
+                self._take_up(member)
         segments = {rank: self.ranks[rank].segment for rank in sorted(self.ranks)}
         if segments != self.reader.segments:
             self.reader = Reader(segments, self.limits.locations_max)
+
+    def _completed(self, member: Member) -> Member:
+        """A restarted meta service knows a rank's segment before it knows its addresses again."""
+        known = self.members.get(member.rank)
+        if member.path or known is None or known.segment != member.segment:
+            return member
+        return known._replace(state=member.state)
+
+    def _take_up(self, member: Member) -> None:
+        """Use a rank of this host: one that was here before with all that is still held there."""
+        handle = self._parted.pop(member.segment, None)
+        if handle is not None:
+            handle.come_back(member)
+            self.ranks[member.rank] = handle
+            return
+        segment = self._attach(member)
+        if segment is not None:
+            self.ranks[member.rank] = RankHandle(
+                member, segment, self.client, self.limits, self._ahead_bytes, self._draw
+            )
 
     def writable_ranks(self) -> list[int]:
         """The ranks of this host that puts may go to: the suspect only when there are no others."""
@@ -225,9 +243,13 @@ class ClientActor:
         except RemoteProtocolError:
             self.counters["malformed events"] += 1
             return
-        if isinstance(event, replies.MemberChange) and header.epoch == self._link.epoch:
+        if not isinstance(event, replies.MemberChange) or header.epoch < self._link.epoch:
+            return
+        if header.epoch == self._link.epoch:
             self._gap.saw(header.epoch, event.number)
             self.saw_view(event.view)
+        elif not self._viewing and self._link.is_open:
+            self.refresh_members()
 
     # The end
 
