@@ -4,7 +4,8 @@
    intervals that double, until their deadline.
 2. -3009 for a number still awaited is the network's repetition: counted, ignored.
 3. -3010 ends the session.  Whatever mutates and was in flight ends with -3010: whether it ran is for
-   its owner to settle.  What only reads is asked again in the next session.
+   its owner to settle.  What only reads is asked again in the next session.  What a rank says is said
+   of the term that its session was admitted to, so of a rank all that mutates ends, sent or not.
 4. A reply of an epoch below the highest seen is dropped.
 """
 
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from mmc.actors.contract import Send
 from mmc.errors import Code, RemoteProtocolError
 from mmc.wire.codec import RETRY, Header, decode_body, decode_header, encode
-from mmc.wire.operations import OLDEST_VERSION, WIRE_VERSION, Message, Operation
+from mmc.wire.operations import OLDEST_VERSION, WIRE_VERSION, Message, Operation, PeerKind
 from mmc.wire.replies import Failure, Welcome
 from mmc.wire.requests import Hello, KeepAlive
 
@@ -252,9 +253,12 @@ class Link:
     def _lose_session(self, now: float) -> None:
         self.counters["sessions lost"] += 1
         self._session = 0
-        lost, self._in_flight = self._in_flight, {}
+        lost, self._in_flight = list(self._in_flight.values()), {}
+        if self._kind == PeerKind.RANK:
+            lost += self._queue
+            self._queue.clear()
         again = []
-        for ticket in lost.values():
+        for ticket in lost:
             if ticket.message.mutates:
                 ticket.finish(None, Code.UNKNOWN_SEQUENCE)
             else:

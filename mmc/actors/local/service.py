@@ -100,6 +100,7 @@ class LocalActor:
         self._now = now
         if source == META:
             self._link.receive(frames, now)
+            self.is_live = self.is_live and self._link.is_open
         elif source == EVENTS:
             self._receive_event(frames, now)
         else:
@@ -300,10 +301,13 @@ class LocalActor:
             tuple(one.generation for one in part),
             tuple(one.version for one in part),
         )
-        self._ask(message, lambda ticket: self._confirmed(ticket, part))
+        number = self._join_number
+        self._ask(message, lambda ticket: self._confirmed(ticket, part, number))
 
-    def _confirmed(self, ticket: Ticket, part: list[Published]) -> None:
+    def _confirmed(self, ticket: Ticket, part: list[Published], number: int) -> None:
         self._confirmations -= 1
+        if number != self._join_number:
+            return
         if isinstance(ticket.reply, replies.Codes):
             rows = zip(part, ticket.reply.codes, strict=False)
             refused = [one for one, code in rows if code == Code.NOT_FOUND]
@@ -338,7 +342,12 @@ class LocalActor:
         self._acknowledge(outcomes)
 
     def _acknowledge(self, outcomes: list[Outcome]) -> None:
-        """Say what became of commands, until that was heard or the session is lost."""
+        """Say what became of commands, until that was heard or the session is lost.
+
+        In another session it must not be said: there the same numbers may stand for other commands.
+        """
+        if not self._link.is_open:
+            return
         message = requests.Acknowledge(
             tuple(outcome.id for outcome in outcomes),
             tuple(int(outcome.code) for outcome in outcomes),
