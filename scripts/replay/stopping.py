@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ class StopSignals:
             signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self._number = self._number or number
+        if not self._number:
+            self._number = number
+            os.write(sys.stderr.fileno(), b"quickstart: stopping\n")
 
     def fileno(self) -> int:
         """A descriptor that is readable once a signal arrived."""

@@ -177,6 +177,7 @@ def test_a_signal_stops_everything(number: signal.Signals) -> None:
         assert replay.is_clean()
     assert status == 128 + number, said
     assert output == ""
+    assert "quickstart: stopping" in said
     assert "Traceback" not in said
 
 
