@@ -14,4 +14,4 @@ def main() -> None:
             raise
         sys.stderr.write("mmc: the command line needs an extra: pip install 'mmc[cli]'\n")
         sys.exit(1)
-    app()
+    app(prog_name="mmc")

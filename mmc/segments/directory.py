@@ -2,7 +2,8 @@
 
 1. A segment's file is made under a temporary name, locked, given all its space
    (``posix_fallocate``: a sparse file on a full tmpfs would kill an *engine* with SIGBUS), formatted,
-   and only then renamed: whoever can open a segment by its name finds it whole.
+   and only then renamed: whoever can open a segment by its name finds it whole.  What has the name
+   already is judged and removed under that lock, so that of two makers the second finds the first.
 2. The service holds the file's lock for life; a segment whose lock can be taken is an orphan.  One
    that was to be kept waits for its service; any other is removed by the next that starts here.
 3. A segment that will not be used again is marked dead before it is unlinked, so that readers who
@@ -14,21 +15,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xxhash import xxh3_64_intdigest
 
-from mmc.errors import CannotCreate, Code, NoSystemMemory, error_for
+from mmc.errors import CacheError, CannotCreate, Code, NoSystemMemory, error_for
 from mmc.segments.layout import (
     AT_BOOT,
     AT_DEAD,
     AT_KEEP,
+    PAGE,
     Segment,
     format_segment,
     open_segment,
 )
-from mmc.segments.lockfile import is_at, open_locked, try_lock
+from mmc.segments.lockfile import close_at_fork, is_at, open_locked, try_lock
 from mmc.segments.mapping import BufferMemory, map_descriptor
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ class OwnedSegment:
         self.segment = segment
         self.memory = memory
         self._descriptor = descriptor
+        close_at_fork(self)
 
     def release(self, *, keep: bool) -> None:
         """Let go of the segment: kept for a warm restart, or dead and gone."""
@@ -58,8 +62,13 @@ class OwnedSegment:
             return
         if not keep:
             _bury(self.path, self.segment)
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self.close_in_child()
+
+    def close_in_child(self) -> None:
+        """Close this process's copy of the descriptor and nothing else."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 class SegmentDirectory:
@@ -97,7 +106,6 @@ class SegmentDirectory:
             CacheError: -3006 in use by a living service; -3001 no space; -3002 not allowed.
         """
         final = self.path / name
-        self._remove_old(final)
         temporary = self.path / f"{name}.new"
         try:
             descriptor = open_locked(temporary, os.O_RDWR | os.O_CREAT, self.mode)
@@ -106,16 +114,12 @@ class SegmentDirectory:
         if descriptor is None:
             raise error_for(Code.EXISTS, f"segment {final} is being made by another service")
         try:
-            os.ftruncate(descriptor, 0)
-            os.posix_fallocate(descriptor, 0, layout.total)
-        except OSError as reason:
+            self._remove_old(final)
+            self._allocate(descriptor, final, layout.total)
+        except CacheError:
             temporary.unlink()
             os.close(descriptor)
-            if reason.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT):
-                raise CannotCreate(f"segment {final}: {reason.strerror}") from None
-            state = os.statvfs(self.path)
-            available = state.f_bavail * state.f_frsize
-            raise NoSystemMemory(_too_small(self.path, layout.total, available)) from None
+            raise
         memory = map_descriptor(descriptor, layout.total, writable=True)
         segment = format_segment(memory, layout, identity, boot_id(), keep=keep)
         temporary.rename(final)
@@ -134,9 +138,8 @@ class SegmentDirectory:
             return None
         if descriptor is None:
             raise error_for(Code.EXISTS, f"segment {path} is held by a living service")
-        size = os.fstat(descriptor).st_size
-        memory = map_descriptor(descriptor, size, writable=True) if size else None
-        segment = open_segment(memory, size) if memory else None
+        memory = _map(descriptor, writable=True)
+        segment = open_segment(memory, len(memory)) if memory else None
         if memory is None or segment is None or not _is_usable(segment):
             os.close(descriptor)
             return None
@@ -163,6 +166,17 @@ class SegmentDirectory:
                 os.close(descriptor)
         return removed
 
+    def _allocate(self, descriptor: int, path: Path, wanted: int) -> None:
+        try:
+            os.ftruncate(descriptor, 0)
+            os.posix_fallocate(descriptor, 0, wanted)
+        except OSError as reason:
+            if reason.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT):
+                raise CannotCreate(f"segment {path}: {reason.strerror}") from None
+            state = os.statvfs(self.path)
+            available = state.f_bavail * state.f_frsize
+            raise NoSystemMemory(_too_small(self.path, wanted, available)) from None
+
     def _remove_old(self, path: Path) -> None:
         try:
             descriptor = open_locked(path, os.O_RDWR, self.mode)
@@ -188,14 +202,13 @@ def open_shared(path: str, identity: int, *, writable: bool = True) -> Segment |
             descriptor = os.open(path, flags | os.O_CLOEXEC)
         except PermissionError:
             continue
-        except OSError:
+        except (OSError, ValueError):
             return None
         try:
-            size = os.fstat(descriptor).st_size
-            memory = map_descriptor(descriptor, size, writable=writes) if size else None
+            memory = _map(descriptor, writable=writes)
         finally:
             os.close(descriptor)
-        segment = open_segment(memory, size) if memory else None
+        segment = open_segment(memory, len(memory)) if memory else None
         if segment and segment.id == identity and segment.words[AT_BOOT] == boot_id():
             return segment
         return None
@@ -216,8 +229,16 @@ def _is_litter(path: Path, descriptor: int) -> bool:
 
 
 def _map_if_segment(descriptor: int) -> Segment | None:
-    size = os.fstat(descriptor).st_size
-    return open_segment(map_descriptor(descriptor, size, writable=True), size) if size else None
+    memory = _map(descriptor, writable=True)
+    return open_segment(memory, len(memory)) if memory else None
+
+
+def _map(descriptor: int, *, writable: bool) -> BufferMemory | None:
+    """The memory of an open file, or None when it cannot be a segment's: not a file of whole pages."""
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode) or not state.st_size or state.st_size % PAGE:
+        return None
+    return map_descriptor(descriptor, state.st_size, writable=writable)
 
 
 def _bury(path: Path, segment: Segment | None) -> None:

@@ -5,7 +5,7 @@ kernel releases it however the client ends, in whatever pid namespace.  A rank t
 lock knows that the holder is dead.
 
 1. The descriptor is close-on-exec, and a forked child closes its copy (it never unlocks: that would
-   release the parent's lock).
+   release the parent's lock).  So it does with every descriptor whose lock is to end with this process.
 2. After locking, the path must still name the locked file, or a cleaner was faster: try again.
 3. The rank opens the file when the client says hello, keeps its own descriptor, and judges only
    files that were named by a hello.
@@ -17,7 +17,7 @@ import contextlib
 import fcntl
 import os
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mmc.errors import Code, error_for
 
@@ -68,6 +68,30 @@ def is_at(descriptor: int, path: Path) -> bool:
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
+class DescriptorOwner(Protocol):
+    """Whatever holds descriptors of this process alone."""
+
+    def close_in_child(self) -> None:
+        """Close this process's copies of the descriptors and nothing else."""
+        ...
+
+
+_OWNERS: weakref.WeakSet[DescriptorOwner] = weakref.WeakSet()
+
+
+def close_at_fork(owner: DescriptorOwner) -> None:
+    """Have an owner close its copies in every child that is forked from here on."""
+    _OWNERS.add(owner)
+
+
+def _close_copies() -> None:
+    for owner in list(_OWNERS):
+        owner.close_in_child()
+
+
+os.register_at_fork(after_in_child=_close_copies)
+
+
 class ClientLock:
     """A client's lock file, held from construction until :meth:`release` or death."""
 
@@ -85,7 +109,7 @@ class ClientLock:
         if descriptor is None:
             raise error_for(Code.CANNOT_CREATE, f"lock file {self.path} is held by another process")
         self._descriptor = descriptor
-        _HELD.add(self)
+        close_at_fork(self)
 
     def release(self) -> None:
         """Remove the file and let go of the lock."""
@@ -102,17 +126,6 @@ class ClientLock:
             self._descriptor = -1
 
 
-_HELD: weakref.WeakSet[ClientLock] = weakref.WeakSet()
-
-
-def _close_copies() -> None:
-    for lock in list(_HELD):
-        lock.close_in_child()
-
-
-os.register_at_fork(after_in_child=_close_copies)
-
-
 class HolderWatch:
     """A rank's view of the clients that said hello to it: alive until their lock can be taken."""
 
@@ -120,6 +133,7 @@ class HolderWatch:
         """Watches lock files in the directory of the rank's own segment."""
         self._directory = directory
         self._descriptors: dict[int, int] = {}
+        close_at_fork(self)
 
     def adopt(self, client: int) -> bool:
         """Begin to watch a client; False when it holds no lock, and so is not alive."""
@@ -150,3 +164,7 @@ class HolderWatch:
         """Stop watching all."""
         for client in list(self._descriptors):
             self.forget(client)
+
+    def close_in_child(self) -> None:
+        """A forked child watches nobody."""
+        self.close()

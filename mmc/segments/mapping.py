@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -111,9 +112,18 @@ def address_of(view: memoryview) -> int:
 
 
 def map_descriptor(descriptor: int, size: int, *, writable: bool) -> BufferMemory:
-    """Map a whole segment file; the descriptor may be closed afterwards."""
+    """Map a whole segment file; the descriptor may be closed afterwards, and its lock ends with it.
+
+    An ``mmap`` keeps a copy of the descriptor that it is given, and a copy would hold the lock as long as
+    any view of the memory lives, in a forked child too: it is given one of another open file.
+    """
+    flags = os.O_RDWR if writable else os.O_RDONLY
     protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
-    return BufferMemory(mmap.mmap(descriptor, size, mmap.MAP_SHARED, protection))
+    unlocked = os.open(f"/proc/self/fd/{descriptor}", flags | os.O_CLOEXEC)
+    try:
+        return BufferMemory(mmap.mmap(unlocked, size, mmap.MAP_SHARED, protection))
+    finally:
+        os.close(unlocked)
 
 
 def heap_memory(size: int) -> BufferMemory:

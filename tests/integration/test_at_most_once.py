@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mmc.wire.operations import Message
 
 _PATIENCE_MS = 5000
+_RECORDS = itertools.count()
 
 
 class RawClient:
@@ -51,7 +53,8 @@ class RawClient:
 
     def claim(self, key: bytes) -> Claim:
         """A put of one key, as far as the meta service sees it."""
-        return Claim(self.epoch, 1, (0,), (key,), (10,), (((0, 0, 2),),))
+        record = next(_RECORDS)
+        return Claim(self.epoch, 1, (0,), (key,), (10,), (((0, record, 2),),))
 
     def is_known(self, key: bytes, sequence: int) -> bool:
         """Whether the meta service has an entry for a key."""
@@ -65,13 +68,19 @@ class RawClient:
         self.context.destroy(0)
 
 
-@pytest.fixture
-def raw() -> Iterator[RawClient]:
-    """A raw client of a real cluster."""
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """One real cluster for all tests of this file."""
     with Cluster(ranks=1) as cluster:
-        client = RawClient(cluster.meta_url)
-        yield client
-        client.close()
+        yield cluster
+
+
+@pytest.fixture
+def raw(cluster: Cluster) -> Iterator[RawClient]:
+    """A raw client with a session of its own."""
+    client = RawClient(cluster.meta_url)
+    yield client
+    client.close()
 
 
 def code_of(frames: tuple[bytes, ...]) -> int:
@@ -83,12 +92,13 @@ def code_of(frames: tuple[bytes, ...]) -> int:
 
 def test_a_put_sent_twice_is_a_duplicate(raw: RawClient) -> None:
     """The same number again answers -3009; with the retry flag, the identical reply."""
-    first = raw.ask(raw.claim(b"once"), 1)
+    claim = raw.claim(b"once")
+    first = raw.ask(claim, 1)
     claimed = decode_body(decode_header(first), first)
     assert isinstance(claimed, Claimed)
     assert claimed.codes == (Code.OK,)
-    assert code_of(raw.ask(raw.claim(b"once"), 1)) == Code.DUPLICATE_SEQUENCE
-    assert raw.ask(raw.claim(b"once"), 1, RETRY) == first
+    assert code_of(raw.ask(claim, 1)) == Code.DUPLICATE_SEQUENCE
+    assert raw.ask(claim, 1, RETRY) == first
 
 
 @pytest.mark.parametrize("sequence", [0, 1026, 5000, 2**63])
