@@ -1,0 +1,110 @@
+"""The simulated services: the meta service, and ranks on their segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mmc.actors.local import LocalActor
+from mmc.actors.meta import MetaActor
+from mmc.identifiers import ANY_RANK
+from mmc.segments.layout import Segment, format_segment, plan_layout
+from mmc.wire.requests import Join
+from tests.simulation.inspection import Inspection
+from tests.simulation.memory import ProcessMemory, SharedBytes
+from tests.simulation.network import Network
+from tests.simulation.processes import META_ROUTE, Process
+from tests.simulation.settings import Settings
+from tests.simulation.world import World
+
+BOOT_ID = 4711
+
+
+class MetaProcess(Process):
+    """One life of the meta service."""
+
+    actor: MetaActor
+
+    def __init__(
+        self, world: World, network: Network, settings: Settings, written: bytes,
+        persist: Callable[[bytes], None],
+    ) -> None:  # fmt: skip
+        """``written`` is what an earlier life persisted."""
+        super().__init__(world, network, META_ROUTE.decode())
+        self._persist = persist
+        self.actor = MetaActor(
+            settings.meta, settings.wire, world.chance.word, world.now, events_url="sim:",
+            written=written,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self.perform(self.actor.start())
+        self.set_timer()
+
+    def persist(self, data: bytes) -> None:
+        """Write down, at once."""
+        self._persist(data)
+
+
+class Watch:
+    """A rank's view of lock files: those of living processes cannot be taken."""
+
+    def __init__(self, lives: Callable[[int], bool]) -> None:
+        """``lives``: whether the process with this client id is alive."""
+        self._lives = lives
+        self._adopted: set[int] = set()
+
+    def adopt(self, client: int) -> bool:
+        """Begin to watch a client; False when it is not alive."""
+        if not self._lives(client):
+            return False
+        self._adopted.add(client)
+        return True
+
+    def is_dead(self, client: int) -> bool:
+        """Whether the client is known dead."""
+        return client not in self._adopted or not self._lives(client)
+
+    def forget(self, client: int) -> None:
+        """Stop watching."""
+        self._adopted.discard(client)
+
+
+class RankProcess(Process):
+    """One life of a local service."""
+
+    actor: LocalActor
+
+    def __init__(
+        self, world: World, network: Network, settings: Settings, name: str,
+        shared: SharedBytes | None, lives: Callable[[int], bool],
+    ) -> None:  # fmt: skip
+        """``shared``: the segment that an earlier life left, or None to begin with a fresh one."""
+        super().__init__(world, network, name)
+        layout = plan_layout(
+            settings.capacity, settings.records, settings.local.clients_max,
+            settings.local.pins_per_client,
+        )  # fmt: skip
+        if shared is None:
+            self.shared = SharedBytes(layout.total)
+            memory = ProcessMemory(self.shared, self.processor)
+            identity = world.chance.word()
+            self.segment = format_segment(memory, layout, identity, BOOT_ID, keep=True)
+        else:
+            self.shared = shared
+            self.segment = Segment(ProcessMemory(shared, self.processor), layout)
+        self.inspection = Inspection(self.shared, layout)
+        wanted = Join(
+            ANY_RANK, 0, self.segment.id, BOOT_ID, layout.capacity, layout.records,
+            f"/{name}", f"sim:{name}",
+        )  # fmt: skip
+        self.actor = LocalActor(
+            self.segment, settings.local, settings.wire, settings.client, world.chance.word,
+            Watch(lives), wanted,
+        )  # fmt: skip
+        self.processor.drain()
+
+    def start(self) -> None:
+        """Begin to join."""
+        self.perform(self.actor.start(self.world.now))
+        self.set_timer()

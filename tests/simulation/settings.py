@@ -1,0 +1,141 @@
+"""The configuration of a simulated cluster: limits, sizes, and how many of everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from mmc.limits import ClientLimits, LocalLimits, MetaLimits, WireLimits
+
+WIRE = WireLimits(
+    window_requests=64,
+    window_bytes=65536,
+    sessions_max=4096,
+    session_idle_ms=600_000,
+    message_max_bytes=1 << 20,
+    queue_messages=1024,
+)
+META = MetaLimits(
+    claim_check_ms=200,
+    command_repeat_ms=100,
+    commands_per_event=64,
+    suspect_ms=2000,
+    serve_ms=4000,
+    grace_ms=6000,
+    member_tick_ms=1000,
+    evict_threshold_high_percent=90,
+    evict_threshold_low_percent=70,
+    lease_ttl_ms=1000,
+    lease_max_ms=5000,
+    objects_max=1000,
+    ranks_max=8,
+)
+LOCAL = LocalLimits(
+    segment_dir="",
+    segment_mode=0o600,
+    dram="",
+    bytes_per_record=1024,
+    clients_max=12,
+    pins_per_client=3,
+    heartbeat_ms=500,
+    reserve_ahead_bytes=8192,
+    reserve_share=4,
+    reap_ms=250,
+    report_records=16,
+    waiting_reserves_max=64,
+    populate_step_bytes=4096,
+)
+CLIENT = ClientLimits(
+    timeout_ms=2000,
+    connect_timeout_ms=5000,
+    retry_ms=50,
+    retry_max_ms=400,
+    pending_ms=2,
+    pending_max_ms=50,
+    reserve_idle_ms=500,
+    confirm_delay_ms=5,
+    locations_max=16,
+    keys_per_message=8,
+    background_tick_ms=50,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a cluster consists of."""
+
+    ranks: int = 2
+    clients: int = 3
+    capacity: int = 32768
+    records: int = 24
+    wire: WireLimits = field(default=WIRE)
+    meta: MetaLimits = field(default=META)
+    local: LocalLimits = field(default=LOCAL)
+    client: ClientLimits = field(default=CLIENT)
+    read_only_clients: int = 0
+    persists: bool = True
+
+
+def draw_settings(random: Random) -> Settings:
+    """A configuration in which limits are met."""
+    capacity = random.choice((8192, 16384, 32768, 65536))
+    low = random.choice((40, 60, 80))
+    return Settings(
+        ranks=random.choice((1, 1, 2, 2, 3)),
+        clients=random.randint(2, 4),
+        capacity=capacity,
+        records=random.choice((8, 16, 32)),
+        wire=WireLimits(
+            window_requests=random.choice((2, 4, 16, 64)),
+            window_bytes=random.choice((256, 2048, 65536)),
+            sessions_max=4096,
+            session_idle_ms=600_000,
+            message_max_bytes=1 << 20,
+            queue_messages=1024,
+        ),
+        meta=MetaLimits(
+            claim_check_ms=random.choice((50, 200, 500)),
+            command_repeat_ms=random.choice((20, 100, 300)),
+            commands_per_event=random.choice((1, 3, 64)),
+            suspect_ms=2000,
+            serve_ms=random.choice((2500, 4000)),
+            grace_ms=random.choice((1000, 6000)),
+            member_tick_ms=1000,
+            evict_threshold_high_percent=random.choice((80, 90, 100)),
+            evict_threshold_low_percent=low - 5,
+            lease_ttl_ms=random.choice((200, 1000)),
+            lease_max_ms=5000,
+            objects_max=random.choice((6, 1000, 1000)),
+            ranks_max=8,
+        ),
+        local=LocalLimits(
+            segment_dir="",
+            segment_mode=0o600,
+            dram="",
+            bytes_per_record=1024,
+            clients_max=12,
+            pins_per_client=8,
+            heartbeat_ms=500,
+            reserve_ahead_bytes=random.choice((1, 4096, 16384)),
+            reserve_share=random.choice((2, 4, 16)),
+            reap_ms=random.choice((50, 250)),
+            report_records=random.choice((2, 16)),
+            waiting_reserves_max=random.choice((2, 64)),
+            populate_step_bytes=4096,
+        ),
+        client=ClientLimits(
+            timeout_ms=random.choice((500, 1000, 2000)),
+            connect_timeout_ms=5000,
+            retry_ms=random.choice((5, 50, 200)),
+            retry_max_ms=400,
+            pending_ms=2,
+            pending_max_ms=50,
+            reserve_idle_ms=random.choice((20, 500)),
+            confirm_delay_ms=random.choice((5, 100)),
+            locations_max=random.choice((1, 4, 64)),
+            keys_per_message=random.choice((1, 3, 8)),
+            background_tick_ms=50,
+        ),
+        read_only_clients=0,
+        persists=True,
+    )

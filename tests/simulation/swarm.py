@@ -1,0 +1,221 @@
+"""The seeded swarm: draws a configuration, a mix of mishaps and a mix of operations, and runs them.
+
+Nothing is as likely to find a fault as a run that does few things often, so each seed leaves out most
+kinds of mishaps and prefers some kinds of operations.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from tests.simulation.chance import Mix
+from tests.simulation.clients import ClientProcess
+from tests.simulation.cluster import Cluster
+from tests.simulation.ending import Ending
+from tests.simulation.settings import Settings, draw_settings
+
+_RUNNING_MAX = 8
+_CLIENTS_MAX = 9
+_SHARE_OF_POOL = 3
+_INTO_BUFFERS = 0.4
+
+
+def draw_mix(random: Random) -> Mix:
+    """How often what goes wrong in a run."""
+
+    def rate(*choices: float) -> float:
+        return random.choice(choices)
+
+    return Mix(
+        lost=rate(0.0, 0.0, 0.02, 0.1, 0.3),
+        repeated=rate(0.0, 0.02, 0.2),
+        delayed=rate(0.0, 0.02, 0.2),
+        event_lost=rate(0.0, 0.0, 0.3, 0.9),
+        event_repeated=rate(0.0, 0.3),
+        latency_s=rate(0.0001, 0.001),
+        delay_s=rate(0.01, 0.3, 3.0),
+        run_length=rate(8.0, 30.0, 120.0, 1e6),
+        long_stall=rate(0.0, 0.02, 0.1),
+        longest_stall_s=rate(0.01, 0.3, 1.5),
+        buffers_stores=random.random() < 0.8,
+        crash_at_stall=rate(0.0, 0.0, 0.001),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run was."""
+
+    seed: int
+    steps: int
+    counts: Counter[str]
+    fingerprint: str
+
+
+class Swarm:
+    """Drives one cluster by chance."""
+
+    def __init__(self, cluster: Cluster, random: Random) -> None:
+        """``random`` decides what is done; what goes wrong meanwhile is the cluster's own chance."""
+        self._cluster = cluster
+        self._random = random
+        self._acts: list[tuple[Callable[[ClientProcess], None], int]] = [
+            (self._put, 10),
+            (self._get, 8),
+            (self._exist, 3),
+            (self._query, 1),
+            (self._remove, random.choice((0, 2, 4))),
+            (self._lease, random.choice((0, 0, 2))),
+            (self._unlease, random.choice((0, 1))),
+            (self._view, random.choice((0, 1, 3))),
+        ]
+        self._mishaps: list[tuple[Callable[[], None], float]] = [
+            (self._crash, random.choice((0.0, 0.0, 0.05))),
+            (self._arm, random.choice((0.0, 0.05))),
+            (self._cut, random.choice((0.0, 0.0, 0.02))),
+            (self._stop, random.choice((0.0, 0.0, 0.02))),
+            (self._cancel, random.choice((0.0, 0.0, 0.03))),
+            (self._restart_meta, random.choice((0.0, 0.0, 0.0, 0.03))),
+            (self._restart_rank, random.choice((0.0, 0.0, 0.0, 0.03))),
+        ]
+        self._gap_s = random.choice((0.0005, 0.005, 0.05))
+        self._batch = random.choice((1, 1, 3))
+        self._keys = random.choice((1, 3, len(cluster.history.keys)))
+        self._timeouts = random.choice(((0.2, 1.0), (0.5,), (1.0, 2.0)))
+
+    def run(self, operations: int) -> None:
+        """Begin so many operations."""
+        for _ in range(operations):
+            self._cluster.world.run_for(self._random.expovariate(1 / self._gap_s))
+            for mishap, rate in self._mishaps:
+                if self._random.random() < rate:
+                    mishap()
+            self._cluster.world.run_until(lambda: len(self._cluster.history.running) < _RUNNING_MAX, 10.0)
+            acts = [act for act, _ in self._acts]
+            act = self._random.choices(acts, [weight for _, weight in self._acts])[0]
+            act(self._client())
+
+    def _client(self) -> ClientProcess:
+        if not self._cluster.living_clients():
+            self._cluster.add_client()
+        return self._random.choice(self._cluster.living_clients())
+
+    def _some_keys(self) -> list[bytes]:
+        keys = self._cluster.history.keys[: self._keys]
+        return self._random.choices(keys, k=self._random.randint(1, self._batch))
+
+    def _timeout(self) -> float:
+        return self._random.choice(self._timeouts)
+
+    def _put(self, client: ClientProcess) -> None:
+        keys = self._some_keys()
+        most = self._cluster.settings.capacity // _SHARE_OF_POOL
+        sizes = [self._random.choice((8, 64, 700, 4096, self._random.randint(8, most))) for _ in keys]
+        sizes = [min(size, most) for size in sizes]
+        ranks = len(self._cluster.ranks)
+        replicas = self._random.choice((1, 1, self._random.randint(1, ranks)))
+        preferred: tuple[int, ...] = ()
+        if self._random.random() < 0.2:
+            known = sorted(client.actor.ranks)
+            preferred = tuple(self._random.sample(known, min(len(known), replicas)))
+        self._cluster.operations.put(client, keys, sizes, replicas, preferred, self._timeout())
+
+    def _get(self, client: ClientProcess) -> None:
+        keys = self._some_keys()
+        sizes = None
+        if self._random.random() < _INTO_BUFFERS:
+            puts = [self._cluster.history.puts[key] for key in keys]
+            sizes = [self._random.choice(known).size if known else 8 for known in puts]
+        self._cluster.operations.get(client, keys, sizes, self._timeout())
+
+    def _exist(self, client: ClientProcess) -> None:
+        self._cluster.operations.exist(client, self._some_keys(), self._timeout())
+
+    def _query(self, client: ClientProcess) -> None:
+        self._cluster.operations.query(client, self._some_keys(), self._timeout())
+
+    def _remove(self, client: ClientProcess) -> None:
+        self._cluster.operations.remove(client, self._some_keys(), self._timeout())
+
+    def _free_of_leasing(self, client: ClientProcess) -> list[bytes]:
+        return [key for key in set(self._some_keys()) if key not in client.leasing]
+
+    def _lease(self, client: ClientProcess) -> None:
+        keys = sorted(self._free_of_leasing(client))
+        ttl_ms = self._random.choice((100, 1000, 3000))
+        if keys:
+            self._cluster.operations.lease(client, keys, ttl_ms, self._timeout())
+
+    def _unlease(self, client: ClientProcess) -> None:
+        keys = sorted(self._free_of_leasing(client))
+        if keys:
+            self._cluster.operations.unlease(client, keys, self._timeout())
+
+    def _view(self, client: ClientProcess) -> None:
+        hold_s = self._random.choice((0.001, 0.1, 1.0))
+        self._cluster.operations.view(client, self._some_keys()[0], hold_s, self._timeout())
+
+    # Mishaps
+
+    def _replace(self) -> None:
+        if len(self._cluster.clients) < _CLIENTS_MAX:
+            self._cluster.add_client()
+
+    def _crash(self) -> None:
+        if len(self._cluster.living_clients()) > 1:
+            self._cluster.crash_client(self._client())
+            self._replace()
+
+    def _arm(self) -> None:
+        if len(self._cluster.living_clients()) > 1:
+            self._cluster.arm_crash(self._client(), self._random.randint(1, 200))
+            self._replace()
+
+    def _processes(self) -> list[bytes]:
+        processes = (self._cluster.meta, *self._cluster.ranks, *self._cluster.living_clients())
+        return [process.route for process in processes]
+
+    def _cut(self) -> None:
+        seconds = self._random.choice((0.05, 0.5, 3.0, 3.0, 12.0))
+        self._cluster.network.cut(self._random.choice(self._processes()), seconds)
+
+    def _stop(self) -> None:
+        cluster = self._cluster
+        process = self._random.choice((cluster.meta, *cluster.ranks, *cluster.living_clients()))
+        cluster.world.count("stops")
+        process.stop(self._random.choice((0.05, 0.5, 3.0)))
+
+    def _cancel(self) -> None:
+        acts = list(self._cluster.history.running)
+        if acts:
+            self._cluster.operations.cancel(self._random.choice(acts))
+
+    def _restart_meta(self) -> None:
+        self._cluster.restart_meta()
+
+    def _restart_rank(self) -> None:
+        self._cluster.restart_rank(self._random.choice(self._cluster.ranks))
+
+
+def prepare(seed: int) -> tuple[Settings, Mix, Random]:
+    """What a seed stands for."""
+    random = Random(seed)
+    return draw_settings(random), draw_mix(random), random
+
+
+def run_seed(seed: int, operations: int = 80) -> Outcome:
+    """One run.
+
+    Raises:
+        AssertionError: an invariant was broken.
+    """
+    settings, mix, random = prepare(seed)
+    with Cluster(seed, settings, mix) as cluster:
+        cluster.start()
+        Swarm(cluster, random).run(operations)
+        Ending(cluster).check()
+        world = cluster.world
+        return Outcome(seed, world.steps, world.counts, world.story.fingerprint())
