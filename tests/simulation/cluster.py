@@ -10,6 +10,7 @@ from typing import Self
 
 from mmc.cache.membership import MemberState
 from mmc.segments.layout import Segment
+from mmc.wire.codec import Header
 from mmc.wire.sequence import Frames
 from tests.simulation.chance import CALM, Chance, Mix
 from tests.simulation.checkers import Checkers
@@ -25,7 +26,7 @@ from tests.simulation.world import World
 
 KEYS = 6
 _START_S = 10.0
-_CHECKED_EVERY = 8
+_CHECKED_EVERY = 5
 
 
 class Cluster:
@@ -85,7 +86,9 @@ class Cluster:
 
         def check() -> None:
             watch.look()
-            meta.actor.check()
+            self._unchecked += 1
+            if self._unchecked % _CHECKED_EVERY == 0:
+                meta.actor.check()
 
         meta.after_step = check
         meta.start()
@@ -106,8 +109,7 @@ class Cluster:
 
     def _check_rank(self, rank: RankProcess) -> None:
         self._unchecked += 1
-        if self._unchecked >= _CHECKED_EVERY:
-            self._unchecked = 0
+        if self._unchecked % _CHECKED_EVERY == 0:
             self.check_rank(rank)
 
     def check_rank(self, rank: RankProcess) -> None:
@@ -174,14 +176,14 @@ class Cluster:
         self.ranks[self.ranks.index(rank)] = again
         return again
 
-    def _sent(self, source: bytes, frames: Frames) -> None:
+    def _sent(self, source: bytes, header: Header, frames: Frames) -> None:
         name = source.decode()
         if name == self.meta.name:
-            watch_reply(self, f"{name} {self.meta.life}", frames)
+            watch_reply(self, f"{name} {self.meta.life}", header, frames)
             return
         for rank in self.ranks:
             if rank.name == name:
-                watch_reply(self, f"{name} {rank.life}", frames)
+                watch_reply(self, f"{name} {rank.life}", header, frames)
 
     # Where things are
 

@@ -134,7 +134,9 @@ class Ending:
 
     def _remove_everything(self) -> None:
         """Once leases have ended, every key can be removed, and is gone."""
-        self._world.run_for(self._cluster.settings.meta.lease_max_ms / 1000 + _LEASE_SLACK_S)
+        leases = self._cluster.meta.actor.naming.leases
+        longest = self._cluster.settings.meta.lease_max_ms / 1000 + _LEASE_SLACK_S
+        self._await(lambda: not len(leases), longest, "leases end")
         operations, keys = self._cluster.operations, list(self._cluster.history.keys)
         clients = self._cluster.living_clients()
         self._finish(operations.remove(clients[0], keys, _CALL_S))

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from mmc.wire.codec import decode_header
+from mmc.wire.codec import Header, decode_header
 from mmc.wire.operations import Operation
 from mmc.wire.sequence import Frames
 from tests.simulation.world import World
 
 _HOPS_THROUGH_BROKER = 2
+_NAMES = {int(operation): operation.name for operation in Operation}
 
 
 class Endpoint(Protocol):
@@ -42,7 +43,7 @@ class Network:
         self._world = world
         self._endpoints: dict[bytes, Endpoint] = {}
         self._cut: dict[bytes, float] = {}
-        self.on_send: Callable[[bytes, Frames], None] | None = None
+        self.on_send: Callable[[bytes, Header, Frames], None] | None = None
 
     def connect(self, endpoint: Endpoint) -> None:
         """From here on its route leads to it, also what was sent to an earlier owner of the route."""
@@ -69,8 +70,9 @@ class Network:
     def send(self, source: bytes, target: bytes, frames: Frames, *, brokered: bool) -> None:
         """Send a message, over the broker or not."""
         world = self._world
+        header = decode_header(frames)
         if self.on_send is not None:
-            self.on_send(source, frames)
+            self.on_send(source, header, frames)
         copies = world.chance.copies(event=False)
         if self._is_cut(source, target):
             copies = 0
@@ -78,16 +80,14 @@ class Network:
         for _ in range(copies):
             hops = _HOPS_THROUGH_BROKER if brokered else 1
             delay = sum(world.chance.delay() for _ in range(hops))
-            world.after(delay, lambda: self._arrive(source, target, frames))
+            world.after(delay, partial(self._arrive, source, target, header, frames))
 
-    def _arrive(self, source: bytes, target: bytes, frames: Frames) -> None:
+    def _arrive(self, source: bytes, target: bytes, header: Header, frames: Frames) -> None:
         endpoint = self._endpoints.get(target)
         if endpoint is None or self._is_cut(source, target):
             return
-        header = decode_header(frames)
-        self._world.log(
-            "message", source, target, Operation(header.operation).name, header.sequence, header.flags
-        )
+        what = _NAMES[header.operation]
+        self._world.log("message", source, target, what, header.sequence, header.flags)
         endpoint.arrive(source, frames)
 
     def publish(self, source: bytes, topic: bytes, frames: Frames) -> None:

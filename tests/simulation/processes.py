@@ -108,6 +108,7 @@ class Process:
         """A new thread of this process."""
         strand = Strand(self.world, lambda: self._run(strand, work), lambda: self.stopped_until)
         self._strands[strand] = None
+        strand.begin()
         return strand
 
     def _run(self, strand: Strand, work: Callable[[], None]) -> None:

@@ -17,6 +17,9 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.ending import Ending
 from tests.simulation.settings import Settings, draw_settings
 
+OPERATIONS = 60
+"""How many operations a run begins."""
+
 _RUNNING_MAX = 8
 _CLIENTS_MAX = 9
 _SHARE_OF_POOL = 3
@@ -206,7 +209,7 @@ def prepare(seed: int) -> tuple[Settings, Mix, Random]:
     return draw_settings(random), draw_mix(random), random
 
 
-def run_seed(seed: int, operations: int = 80) -> Outcome:
+def run_seed(seed: int, operations: int = OPERATIONS) -> Outcome:
     """One run.
 
     Raises:

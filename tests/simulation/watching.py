@@ -13,7 +13,8 @@ from mmc.cache.records import RecordState
 from mmc.errors import Code
 from mmc.identifiers import Location, ObjectVersion
 from mmc.segments.layout import CLOCK, RECORD_WORDS, WORD
-from mmc.wire.codec import decode_body, decode_header
+from mmc.wire.codec import Header, decode_body
+from mmc.wire.operations import Operation
 from mmc.wire.replies import Commands, Failure
 from mmc.wire.sequence import Frames
 from tests.simulation.checkers import DEPARTURES
@@ -36,12 +37,13 @@ def watch_requests(cluster: Cluster, service: str, receiver: object, epoch_of: o
     observe(receiver, "_execute", before=executing)
 
 
-def watch_reply(cluster: Cluster, source: str, frames: Frames) -> None:
+def watch_reply(cluster: Cluster, source: str, header: Header, frames: Frames) -> None:
     """See every reply of a service (S5)."""
-    header = decode_header(frames)
     if header.session:
-        body = decode_body(header, frames)
-        code = body.code if isinstance(body, Failure) else 0
+        code = 0
+        if header.operation == Operation.FAILURE:
+            body = decode_body(header, frames)
+            code = body.code if isinstance(body, Failure) else 0
         cluster.checkers.at_most_once.sending(source, header, frames, code)
 
 

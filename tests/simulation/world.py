@@ -88,14 +88,20 @@ class Strand:
     """A thread of a simulated process."""
 
     def __init__(self, world: World, work: Callable[[], None], stopped_until: Callable[[], float]) -> None:
-        """Runs ``work`` from the next event on; its process may be stopped until some time."""
+        """Will run ``work``; its process may be stopped until some time."""
         self._world = world
         self._stopped_until = stopped_until
         self._work = work
         self._greenlet = greenlet(self._run, world.hub)
         self._killed = False
         world.strands[self] = None
-        world.after(0.0, self._go_on)
+
+    def begin(self) -> None:
+        """Run, at once if nothing else does."""
+        if self._world.current is None:
+            self._go_on()
+        else:
+            self.wake()
 
     def _run(self) -> None:
         try:
