@@ -161,6 +161,7 @@ class LocalActor:
 
     def _join(self, now: float) -> None:
         self._join_number += 1
+        self._rejoin_at = None
         number = self._join_number
         self.is_live = False
         wanted = self._wanted
