@@ -74,20 +74,21 @@ class AsyncClient:
 
         reactor, actor = self._connection.reactor, self._connection.actor
         deadline = now() + seconds_of(timeout, self._default_ms)
-        call = reactor.submit(ask(actor, deadline), wake)
-        try:
-            while not call.done:
-                if call.work:
-                    await _work(loop, call)
-                elif not call.can_advance:
-                    await awake.wait()
-                    awake.clear()
-                    continue
-                reactor.advance(call, wake)
-        except BaseException:  # boundary: clears away and raises again
-            reactor.cancel(call)
-            raise
-        return call.result()
+        with reactor.entered():
+            call = reactor.submit(ask(actor, deadline), wake)
+            try:
+                while not call.done:
+                    if call.work:
+                        await _work(loop, call)
+                    elif not call.can_advance:
+                        await awake.wait()
+                        awake.clear()
+                        continue
+                    reactor.advance(call, wake)
+            except BaseException:  # boundary: clears away and raises again
+                reactor.cancel(call)
+                raise
+            return call.result()
 
     async def _do(self, plan: Plan[T], timeout: float | None) -> T:
         if self._closed:
@@ -232,8 +233,12 @@ async def _work(loop: asyncio.AbstractEventLoop, call: Call[T]) -> None:
             work.perform()
 
     running = loop.run_in_executor(None, perform)
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as again:
+            cancelled = again
+    if cancelled is not None:
+        raise cancelled
+    running.result()

@@ -41,10 +41,13 @@ class Connection:
         self._views = 0
         self._views_lock = threading.RLock()
         self._closed = False
+        self._calls_ended = False
         self.actor = ClientActor(
             self.client, config.client, config.local.reserve_ahead_bytes, random63, self._attach
         )
-        self.reactor = ClientReactor(self.actor, meta_url, config.wire, config.broker, context)
+        self.reactor = ClientReactor(
+            self.actor, meta_url, config.wire, config.broker, context, self._call_ended
+        )
         self.reactor.start()
 
     def _attach(self, member: Member) -> Segment | None:
@@ -83,13 +86,18 @@ class Connection:
 
     def close(self, patience_s: float) -> None:
         """Give everything back; views stay valid until they are closed."""
-        self.reactor.close(patience_s)
         with self._views_lock:
             self._closed = True
+        self.reactor.close(patience_s)
+
+    def _call_ended(self) -> None:
+        """The connection is closed and none of its calls writes to shared memory any more."""
+        with self._views_lock:
+            self._calls_ended = True
             self._release_if_unused()
 
     def _release_if_unused(self) -> None:
-        if self._closed and not self._views:
+        if self._calls_ended and not self._views:
             for lock in self._locks.values():
                 lock.release()
             self._locks.clear()

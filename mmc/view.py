@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from typing import TYPE_CHECKING
 
@@ -64,5 +65,6 @@ class View:
 
 def _let_go(connection: Connection, pinned: Pinned) -> None:
     """Nothing uses the bytes any more.  Runs wherever the garbage collector does, and waits for nothing."""
-    release(pinned)
-    connection.closed_view()
+    if connection.process == os.getpid():  # a forked child's copy pins nothing
+        release(pinned)
+        connection.closed_view()

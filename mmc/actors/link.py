@@ -97,6 +97,7 @@ class Link:
         self._hello_interval = 0.0
         self._last_heard = 0.0
         self._last_sent = 0.0
+        self._has_ended = False
         self.epoch = 0
         self.counters: Counter[str] = Counter()
         self._effects: list[Effect] = []
@@ -116,12 +117,16 @@ class Link:
     ) -> Ticket:
         """Ask; the ticket is done when the answer, the deadline or the session's end comes."""
         ticket = Ticket(message, deadline, now, on_done)
+        if self._has_ended:
+            ticket.finish(None, self._silent_code)
+            return ticket
         self._queue.append(ticket)
         self._pump(now)
         return ticket
 
     def end(self) -> None:
-        """The peer is gone: every request ends."""
+        """The peer is gone: every request ends at once, now and until :meth:`revive`."""
+        self._has_ended = True
         ended = [*self._in_flight.values(), *self._queue]
         self._session = 0
         self._hello_retry_at = None
@@ -129,6 +134,11 @@ class Link:
         self._queue.clear()
         for ticket in ended:
             ticket.finish(None, self._silent_code)
+
+    def revive(self, address: Address) -> None:
+        """The peer is back, at this address."""
+        self.address = address
+        self._has_ended = False
 
     def greet(self, now: float) -> None:
         """Open a session if none is open or being opened."""
@@ -228,7 +238,7 @@ class Link:
             self._hello_retry_at = None
             waiting, self._queue = self._queue, deque()
             for ticket in waiting:
-                ticket.finish(message, Code(message.code))
+                ticket.finish(message, _code_of(message))
         self._last_heard = now
 
     def _answer(self, header: Header, message: Message, now: float) -> None:

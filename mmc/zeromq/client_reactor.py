@@ -16,7 +16,7 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import zmq
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _LONGEST_WAIT_S = 0.5
 _CLOSING_POLL_S = 0.001
 _BURST = 256
+_LINGER_MS = 20
 T = TypeVar("T")
 Waker = Callable[[], None]
 
@@ -61,8 +62,12 @@ class ClientReactor:
         wire: WireLimits,
         broker: BrokerLimits,
         context: Context | None = None,
+        on_unused: Callable[[], None] = lambda: None,
     ) -> None:
-        """``context`` is shared with services in this process (inproc); else the client has its own."""
+        """``context`` is shared with services in this process (inproc); else the client has its own.
+
+        ``on_unused`` is called after :meth:`close`, once no call is running any more.
+        """
         self._actor = actor
         self._wire = wire
         self._broker = broker
@@ -79,7 +84,10 @@ class ClientReactor:
         self._waiting: dict[_Waiter, None] = {}
         self._driving = False
         self._activity = 0
+        self._closing = False
         self._closed = False
+        self._running = 0
+        self._on_unused = on_unused
         self._parked = threading.Event()
         meta = self._open(META, zmq.DEALER)
         connect(meta, meta_url, "meta_service_url")
@@ -92,34 +100,53 @@ class ClientReactor:
             self._settle()
         self._background.start()
 
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """A call runs meanwhile: what it writes to stays the client's, also if that is closed.
+
+        Raises:
+            CacheError: -3019, the client is closed.
+        """
+        with self._lock:
+            self._check_open()
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+                is_last = self._closed and not self._running
+            if is_last:
+                self._end_use()
+
     # Blocking callers
 
     def run(self, operation: Operation[T]) -> T:
         """Carry an operation through in the calling thread.
 
         Raises:
-            CacheError: -3019, the client was closed meanwhile.
+            CacheError: -3019, the client was closed before or meanwhile.
         """
         self._activity += 1
-        with self._lock:
-            self._check_open()
-            call, effects = self._actor.begin(operation, now())
-            self._follow(effects)
-        try:
-            while not call.done:
-                if call.work:
-                    for work in call.work:
-                        work.perform()
-                elif not call.can_advance:
-                    self._wait_for(call)
-                with self._lock:
-                    self._check_open()
-                    self._follow(self._actor.advance(call, now()))
-        except BaseException:  # boundary: clears away and raises again
+        with self.entered():
             with self._lock:
-                self._perform(self._actor.cancel(call, now()))
-            raise
-        return call.result()
+                call, effects = self._actor.begin(operation, now())
+                self._follow(effects)
+            try:
+                while not call.done:
+                    if call.work:
+                        for work in call.work:
+                            work.perform()
+                    elif not call.can_advance:
+                        self._wait_for(call)
+                    with self._lock:
+                        self._check_open()
+                        self._follow(self._actor.advance(call, now()))
+            except BaseException:  # boundary: clears away and raises again
+                with self._lock:
+                    self._perform(self._actor.cancel(call, now()))
+                raise
+            return call.result()
 
     def _follow(self, effects: list[Effect]) -> None:
         """Carry out effects and leave no socket with something in it."""
@@ -132,34 +159,31 @@ class ClientReactor:
             raise error_for(Code.CLIENT_CLOSED, "the client")
 
     def _wait_for(self, call: Call[T]) -> None:
-        """Drive, or wait for the driver, until the call can go on."""
+        """Drive, or wait for the driver, until the call can go on; whatever happens, somebody drives on."""
         waiter = _Waiter()
-        with self._lock:
-            if call.can_advance:
-                return
-            if self._driving:
-                self._wakers[call] = waiter.event.set
-                self._waiting[waiter] = None
-            else:
-                self._driving = waiter.drives = True
-        if not waiter.drives:
-            waiter.event.wait()
-            with self._lock:
-                self._waiting.pop(waiter, None)
-                self._wakers.pop(call, None)
-        if waiter.drives:
-            self._drive(call)
-
-    def _drive(self, call: Call[T]) -> None:
         try:
-            while not call.can_advance and not self._closed:
+            with self._lock:
+                if call.can_advance or self._closed:
+                    return
+                if self._driving:
+                    self._wakers[call] = waiter.event.set
+                    self._waiting[waiter] = None
+                    os.eventfd_write(self._wake, 1)  # the driver may be asleep for longer than we may
+                else:
+                    self._driving = waiter.drives = True
+            if not waiter.drives:
+                waiter.event.wait()
+            while waiter.drives and not call.can_advance and not self._closed:
                 self._poll.poll(self._timeout())
                 with self._lock:
                     self._settle()
         finally:
             with self._lock:
-                self._driving = False
-                self._hand_over()
+                self._waiting.pop(waiter, None)
+                self._wakers.pop(call, None)
+                if waiter.drives:
+                    self._driving = False
+                    self._hand_over()
 
     def _hand_over(self) -> None:
         """Let another waiting caller drive, if there is one."""
@@ -179,9 +203,11 @@ class ClientReactor:
     # Asynchronous callers
 
     def submit(self, operation: Operation[T], waker: Waker) -> Call[T]:
-        """Begin an operation; ``waker`` is called, from any thread, whenever it can go on."""
+        """Begin an operation, within :meth:`entered`.
+
+        ``waker`` is called, from any thread, whenever it can go on.
+        """
         with self._lock:
-            self._check_open()
             call, effects = self._actor.begin(operation, now())
             self._after_step(call, effects, waker)
         return call
@@ -218,7 +244,7 @@ class ClientReactor:
 
     def _close(self, address: int) -> None:
         self._poll.unregister(self._descriptors.pop(address))
-        self._sockets.pop(address).close()
+        self._sockets.pop(address).close(_LINGER_MS)
         self._urls.pop(address, None)
 
     def _perform(self, effects: list[Effect]) -> None:
@@ -261,6 +287,8 @@ class ClientReactor:
 
     def _settle(self) -> None:
         """Empty every socket, do what is due, and wake whose call can go on."""
+        if self._closed:
+            return
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake)
         while self._empty_sockets():
@@ -310,20 +338,21 @@ class ClientReactor:
     # The end
 
     def close(self, patience_s: float) -> None:
-        """Give back what is held, end all waits, close the sockets."""
+        """Give back what is held, end all waits, close the sockets.
+
+        Calls that are copying end when they have copied.
+        """
         with self._lock:
-            if self._closed:
+            if self._closing:
                 return
+            self._closing = True
             self._perform(self._actor.give_back_all(now()))
             self._settle()
         until = now() + patience_s
-        while now() < until:
-            with self._lock:
-                self._settle()
-                if self._actor.is_quiet():
-                    break
+        while not self._is_quiet() and now() < until:
             self._poll.poll(_CLOSING_POLL_S)
         with self._lock:
+            self._perform(self._actor.say_goodbye(now()))
             self._closed = True
             self._parked.set()
             os.eventfd_write(self._wake, 1)
@@ -336,9 +365,21 @@ class ClientReactor:
         with self._lock:
             for address in list(self._sockets):
                 self._close(address)
-            os.close(self._wake)
+            is_unused = not self._running
         if self._owns_context:
             self._context.term()
+        if is_unused:
+            self._end_use()
+
+    def _is_quiet(self) -> bool:
+        with self._lock:
+            self._settle()
+            return self._actor.is_quiet()
+
+    def _end_use(self) -> None:
+        """The last user of a closed client has left."""
+        os.close(self._wake)
+        self._on_unused()
 
 
 def _has_message(socket: zmq.Socket[bytes]) -> bool:

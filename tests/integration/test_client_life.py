@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mmc
+from mmc.actors.client import calls
 from mmc.errors import CacheError, Code
 from tests.integration.processes import Cluster, content_of, finish, run_python, wait_until
 
@@ -221,3 +222,139 @@ def test_buffers_must_be_contiguous_and_targets_writable(cluster: Cluster) -> No
     first, rest = bytearray(4), bytearray(7)
     client.get_into("pieces", [first, rest])
     assert first + rest == b"onetwothree"
+
+
+def test_closing_beside_a_copy_writes_into_nobody_else_s_object(cluster: Cluster) -> None:
+    """A put that still copies when its client is closed ends with -3019, and harms no other object."""
+    script = """
+import sys, threading, mmc
+from mmc.actors.client import calls
+from mmc.errors import CacheError
+from tests.integration.processes import content_of
+client = mmc.Client(sys.argv[1])
+client.wait_for_ranks(2)
+real, began, go_on = calls.Copy.perform, threading.Event(), threading.Event()
+def slow(self):
+    began.set()
+    go_on.wait(20)
+    real(self)
+calls.Copy.perform = slow
+codes = []
+def put():
+    try:
+        client.put("slow", b"s" * 300000)
+    except CacheError as error:
+        codes.append(int(error.code))
+putting = threading.Thread(target=put)
+putting.start()
+began.wait()
+client.close()
+print("closed", flush=True)
+sys.stdin.readline()
+go_on.set()
+putting.join()
+print(codes, flush=True)
+"""
+    process = run_python(script, cluster.meta_url)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "closed\n"
+    client = cluster.client()
+
+    def nothing_was_taken_back() -> bool:
+        counters = cluster.rank_counters(client).values()
+        return sum(rank["reserved_bytes"] for rank in counters) >= 300000
+
+    keys = [f"beside-{number}" for number in range(20)]
+    assert not any(client.put_batch(keys, [content_of(key, 300000) for key in keys]))
+    assert nothing_was_taken_back()
+    assert finish(process, "go\n") == "[-3019]\n"
+    for key in keys:
+        assert client.get(key) == content_of(key, 300000)
+    assert client.remove_batch(keys) == [Code.OK] * len(keys)
+
+
+def test_a_put_cancelled_twice_waits_for_its_copy(cluster: Cluster) -> None:
+    """However often it is cancelled, an asynchronous put ends only when nothing copies any more."""
+
+    async def work() -> None:
+        async with await mmc.AsyncClient.connect(cluster.meta_url) as client:
+            await client.wait_for_ranks(2)
+            copying, go_on = threading.Event(), threading.Event()
+            real = calls.Copy.perform
+
+            def slow(copy: calls.Copy) -> None:
+                copying.set()
+                go_on.wait(20)
+                real(copy)
+
+            calls.Copy.perform = slow  # type: ignore[method-assign] # put back below
+            try:
+                task = asyncio.create_task(client.put("twice", b"t" * 300000))
+                await asyncio.to_thread(copying.wait, 20)
+                for _ in range(3):
+                    task.cancel()
+                    done, _ = await asyncio.wait([task], timeout=0.05)
+                    assert not done, "the put left while it was copying"
+                go_on.set()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            finally:
+                calls.Copy.perform = real  # type: ignore[method-assign] # as it was
+            assert not await client.exist("twice")
+
+    asyncio.run(work())
+
+
+def test_a_forked_child_s_copy_of_a_view_unpins_nothing(cluster: Cluster) -> None:
+    """The child drops its copy; the parent's bytes stay."""
+    client = cluster.client()
+    client.put("forked view", content_of("forked view", 65536))
+    with client.view("forked view") as memory:
+        child = os.fork()
+        if child == 0:
+            memory.release()
+            os._exit(0)
+        os.waitpid(child, 0)
+        client.remove("forked view")
+        names = [f"after-fork-{number}" for number in range(600)]
+        assert not any(client.put_batch(names, [b"z" * 65536] * len(names)))
+        assert memory == content_of("forked view", 65536)
+
+
+def test_an_interrupted_caller_hands_the_driving_on(cluster: Cluster) -> None:
+    """An exception in a caller that waits beside a driver leaves no other caller hanging."""
+    script = """
+import signal, sys, threading, mmc
+from mmc.errors import CacheError
+client = mmc.Client(sys.argv[1])
+client.wait_for_ranks(2)
+print("connected", flush=True)
+sys.stdin.readline()
+ended = []
+def ask(timeout):
+    try:
+        client.exist("nobody", timeout=timeout)
+    except CacheError:
+        pass
+    ended.append(timeout)
+threads = [threading.Thread(target=ask, args=(seconds,)) for seconds in (1.0, 2.0, 3.0)]
+for thread in threads:
+    thread.start()
+def interrupt(*_):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupt)
+signal.setitimer(signal.ITIMER_REAL, 0.5)
+try:
+    ask(8.0)
+except KeyboardInterrupt:
+    ended.append("interrupted")
+for thread in threads:
+    thread.join(8)
+print(sorted(map(str, ended)), flush=True)
+"""
+    process = run_python(script, cluster.meta_url)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "connected\n"
+    with cluster.broker.stopped():
+        output = finish(process, "go\n")
+    assert output == "['1.0', '2.0', '3.0', 'interrupted']\n", output

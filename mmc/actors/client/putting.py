@@ -237,7 +237,7 @@ def _withdraw(draft: Draft) -> None:
     """Published in vain: the rank is to invalidate what it has not taken over."""
     draft.code = Code.UNKNOWN_SEQUENCE
     for replica in draft.replicas:
-        replica.handle.give_back(replica.record)
+        replica.handle.give_back(replica.record, replica.generation)
 
 
 def _give_up(client: ClientActor, draft: Draft, code: Code) -> None:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from mmc.actors.link import Link, Ticket
@@ -82,7 +83,8 @@ class RankHandle:
     def come_back(self, member: Member) -> None:
         """The segment is a member again; what was held on it still is."""
         self.member = member
-        self.rank = self.link.address = member.rank
+        self.rank = member.rank
+        self.link.revive(member.rank)
 
     # Reserves
 
@@ -113,8 +115,8 @@ class RankHandle:
         if not isinstance(ticket.reply, replies.Reserved | replies.Failure):
             self._forfeiting[grant] = None
         elif ticket in self._disowned:
-            self._disowned.discard(ticket)
             self._keep_granted(ticket)
+        self._disowned.discard(ticket)
 
     def disown(self, ticket: Ticket) -> None:
         """Whoever asked is gone: what is granted is idle."""
@@ -139,13 +141,13 @@ class RankHandle:
             if old:
                 self._idle[capacity] = [reserve for reserve in held if reserve.since > before]
                 for reserve in old:
-                    self.give_back(reserve.record)
+                    self.give_back(reserve.record, records.generation_of(self.segment, reserve.record))
             if not self._idle[capacity]:
                 del self._idle[capacity]
 
-    def give_back(self, record: int) -> None:
-        """Return one record, idle or published in vain."""
-        self._returning[record] = records.generation_of(self.segment, record)
+    def give_back(self, record: int, generation: int) -> None:
+        """Return one use of a record: idle, or published in vain."""
+        self._returning[record] = generation
 
     def confirm(self, record: int, generation: int, now: float) -> None:
         """Tell the rank, soon, that a record is published."""
@@ -169,10 +171,13 @@ class RankHandle:
             self.flush_confirmations(now)
         self._say_by_record(self._returning, requests.Return, now)
         if self._forfeiting and self._may_say(requests.Forfeit):
-            said, self._forfeiting = self._forfeiting, {}
+            said = dict(islice(self._forfeiting.items(), self._limits.keys_per_message))
+            for grant in said:
+                del self._forfeiting[grant]
             self._say(requests.Forfeit(tuple(said)), now, lambda: self._forfeiting.update(said))
         if self._unpinning and self._may_say(requests.Unpin):
-            pins = [self._unpinning.popleft() for _ in range(len(self._unpinning))]
+            count = min(len(self._unpinning), self._limits.keys_per_message)
+            pins = [self._unpinning.popleft() for _ in range(count)]
             message = requests.Unpin(*map(tuple, zip(*pins, strict=True)))
             self._say(message, now, lambda: self._unpinning.extend(pins))
         self.link.expire(now)
@@ -190,8 +195,11 @@ class RankHandle:
         now: float,
     ) -> None:
         if queue and self._may_say(kind):
-            said = dict(queue)
-            queue.clear()
+            said = dict(islice(queue.items(), self._limits.keys_per_message))
+            for record in said:
+                del queue[record]
+            if kind is requests.Confirm and queue:
+                self._confirm_at = now
             message = kind(tuple(said), tuple(said.values()))
             self._say(message, now, lambda: self._keep_saying(queue, said, now))
 

@@ -15,6 +15,7 @@ from mmc.actors.contract import EVENTS, META, Subscribe
 from mmc.actors.link import Link, Ticket
 from mmc.cache.membership import MemberState
 from mmc.errors import Code, RemoteProtocolError
+from mmc.segments.layout import AT_DEAD
 from mmc.segments.reader import Reader
 from mmc.wire import replies, requests
 from mmc.wire.codec import decode_body, decode_header
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mmc.wire.sequence import Frames
 
 _CLOCK_PER_S = 16
+_GOODBYE_S = 1.0
 T = TypeVar("T")
 
 
@@ -206,6 +208,9 @@ class ClientActor:
         for member in self.members.values():
             if member.rank not in self.ranks and member.path:
                 self._take_up(member)
+        for identity, handle in list(self._parted.items()):
+            if handle.segment.words[AT_DEAD]:
+                del self._parted[identity]
         segments = {rank: self.ranks[rank].segment for rank in sorted(self.ranks)}
         if segments != self.reader.segments:
             self.reader = Reader(segments, self.limits.locations_max)
@@ -260,6 +265,14 @@ class ClientActor:
             handle.give_back_idle(now)
             handle.flush_confirmations(now)
             handle.expire(now)
+        return self._flush()
+
+    def say_goodbye(self, now: float) -> list[Effect]:
+        """End every session; no answer is awaited."""
+        self.now = now
+        for link in (self._link, *(handle.link for handle in self.ranks.values())):
+            if link.is_open:
+                link.request(requests.Goodbye(), now + _GOODBYE_S, now, _nothing)
         return self._flush()
 
     def is_quiet(self) -> bool:
