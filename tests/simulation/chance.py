@@ -81,6 +81,12 @@ class Chance:
         """How many of the stores in a buffer have become visible when a thread stalls."""
         return self.random.randint(0, stores)
 
+    def retention(self) -> float:
+        """How long a store may stay in a buffer, in seconds: in theory, as long as it likes."""
+        if self.random.random() < self.mix.long_stall:
+            return self.random.uniform(0.0, self.mix.longest_stall_s)
+        return self.random.expovariate(1.0) * 20 * _MICROSECOND
+
     def split(self, size: int) -> int:
         """Where a copy of several words is interrupted."""
         return self.random.randint(0, size)

@@ -62,6 +62,8 @@ class Cluster:
         ready = self.world.run_until(self.is_up, _START_S)
         assert ready, f"the cluster does not start\n{self.world.story.tail()}"
         self.world.chance.mix = self.mix
+        for process in (*self.ranks, *self.clients):
+            process.processor.left = self.world.chance.run_length()
 
     def is_up(self) -> bool:
         """Whether every rank is live and every client sees all of them."""
@@ -114,9 +116,9 @@ class Cluster:
 
     def check_rank(self, rank: RankProcess) -> None:
         """The rank's own invariants, and S6."""
-        rank.actor.check()
         if not rank.processor.buffer:
             self.checkers.space.check(rank)
+        rank.actor.check()
 
     def _is_alive(self, client_id: int) -> bool:
         return any(client.id == client_id and not client.dead for client in self.clients)

@@ -20,7 +20,6 @@ _WORD_MASK = (1 << 64) - 1
 _BUFFERED_MAX = 24
 _PIECES = 3
 _SMALLEST_PIECE = 64
-_DRAIN_S = 0.0005
 _LONG_S = 0.001
 
 
@@ -105,7 +104,7 @@ class Processor:
         self.buffer.append((shared, at, value))
         if not self._draining:
             self._draining = True
-            self._world.after(_DRAIN_S, self._drain_later)
+            self._world.after(self._world.chance.retention(), self._drain_later)
         if len(self.buffer) > _BUFFERED_MAX:
             self.make_visible(1)
 

@@ -209,14 +209,19 @@ def prepare(seed: int) -> tuple[Settings, Mix, Random]:
     return draw_settings(random), draw_mix(random), random
 
 
-def run_seed(seed: int, operations: int = OPERATIONS) -> Outcome:
-    """One run.
+def run_seed(
+    seed: int,
+    operations: int = OPERATIONS,
+    settings: Settings | None = None,
+    mix: Mix | None = None,
+) -> Outcome:
+    """One run, of a configuration and a mix of mishaps that are drawn unless given.
 
     Raises:
         AssertionError: an invariant was broken.
     """
-    settings, mix, random = prepare(seed)
-    with Cluster(seed, settings, mix) as cluster:
+    drawn, drawn_mix, random = prepare(seed)
+    with Cluster(seed, settings or drawn, mix or drawn_mix) as cluster:
         cluster.start()
         Swarm(cluster, random).run(operations)
         Ending(cluster).check()

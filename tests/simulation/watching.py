@@ -115,7 +115,7 @@ class RankWatch:
         self._because(keeper, "detach", "death")
         self._because(desk, "_return", "return")
         self._because(desk, "_forfeit", "forfeit")
-        self._because(rank.actor, "_retire_refused", "refusal")
+        self._because(rank.actor, "_reported", "refusal")
         self._because(rank.actor, "_confirmed", "refused confirmation")
         observe(keeper, "retire", before=self._retiring)
         observe(keeper, "reserve", after=self._reserved)
