@@ -79,6 +79,11 @@ def encode_key(key: str | bytes) -> bytes:
     return key
 
 
+def is_key(key: bytes) -> bool:
+    """Whether these bytes can be a key."""
+    return 0 < len(key) <= MAX_KEY_BYTES and 0 not in key
+
+
 def key_hash(key: bytes) -> int:
     """The 64-bit hash of a key, which records store and indexes are searched by."""
     return xxh3_64_intdigest(key)

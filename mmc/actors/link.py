@@ -107,6 +107,11 @@ class Link:
         """Whether a session is open, as far as known."""
         return self._session != 0
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether no session is open and none is being opened: the last hello was refused."""
+        return not self._session and self._hello_retry_at is None
+
     def take_effects(self) -> list[Effect]:
         """What is to be sent."""
         effects, self._effects = self._effects, []

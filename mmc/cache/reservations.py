@@ -39,6 +39,7 @@ class Reservations:
         """``ahead_bytes`` a client and ``ahead_total`` in all may be reserved beyond what is needed."""
         self._rows: list[Holder | None] = [None] * rows
         self._by_client: dict[int, Holder] = {}
+        self._by_record: dict[int, Holder] = {}
         self._ahead_bytes = ahead_bytes
         self._ahead_total = ahead_total
         self._total = 0
@@ -74,16 +75,18 @@ class Reservations:
     def hold(self, holder: Holder, record: int, capacity: int, grant: int) -> None:
         """The record is this client's to write."""
         holder.records[record] = (capacity, grant)
+        self._by_record[record] = holder
         holder.bytes += capacity
         self._total += capacity
 
-    def end(self, holder: Holder, record: int) -> bool:
-        """The record is the client's no more; False when it was not."""
-        held = holder.records.pop(record, None)
-        if held is None:
+    def end(self, record: int) -> bool:
+        """The record is its holder's no more; False when it had none."""
+        holder = self._by_record.pop(record, None)
+        if holder is None:
             return False
-        holder.bytes -= held[0]
-        self._total -= held[0]
+        capacity, _ = holder.records.pop(record)
+        holder.bytes -= capacity
+        self._total -= capacity
         return True
 
     def may_hold_ahead(self, holder: Holder, capacity: int) -> bool:
@@ -93,7 +96,7 @@ class Reservations:
     def check(self) -> None:
         """Invariants: both directions agree, no record has two holders, the sums are right."""
         records = [record for holder in self.holders() for record in holder.records]
-        assert len(records) == len(set(records))
+        assert len(records) == len(set(records)) == len(self._by_record)
         for holder in self.holders():
             assert self._rows[holder.row] is holder
             assert holder.bytes == sum(capacity for capacity, _ in holder.records.values())

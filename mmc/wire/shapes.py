@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, NamedTuple, NewType
 
-from mmc.identifiers import MAX_KEY_BYTES, MAX_REPLICAS, Member
+from mmc.identifiers import MAX_REPLICAS, Member, is_key
 
 MAX_TEXT = 4096
 MAX_KEYS = 16384
@@ -50,11 +50,7 @@ def _spans(value: object, low: int, high: int) -> bool:
 
 
 def _are_keys(value: object) -> bool:
-    return (
-        _is_tuple_of(value, bytes)
-        and isinstance(value, tuple)
-        and all(0 < len(key) <= MAX_KEY_BYTES and 0 not in key for key in value)
-    )
+    return _is_tuple_of(value, bytes) and isinstance(value, tuple) and all(map(is_key, value))
 
 
 def _are_rows(value: object, width: int) -> bool:

@@ -6,7 +6,6 @@ its own absence for another's silence.  Nothing that arrives ends the loop.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from typing import TYPE_CHECKING, Protocol
@@ -132,7 +131,7 @@ class ServiceReactor:
     def stop(self) -> None:
         """End the loop; may be called from a signal handler or another thread."""
         self._stopping = True
-        with contextlib.suppress(OSError):
+        if self._stop >= 0:
             os.eventfd_write(self._stop, 1)
 
     @property
@@ -203,10 +202,17 @@ class ServiceReactor:
                 case Subscribe():
                     self._ports.subscribe(effect)
                 case Persist(data):
-                    if self._persist is not None:
-                        self._persist(data)
+                    self._write_down(data)
                 case Note(event, detail):
                     self._note(event, detail)
+
+    def _write_down(self, data: bytes) -> None:
+        """Persist; where that fails the service goes on, since its ranks know their terms themselves."""
+        try:
+            if self._persist is not None:
+                self._persist(data)
+        except OSError as reason:
+            self._note("membership not written down", str(reason))
 
     def _note(self, event: str, detail: str) -> None:
         """Log, at most one line a second for each kind of event."""
@@ -220,4 +226,5 @@ class ServiceReactor:
     def close(self) -> None:
         """Close the sockets."""
         self._ports.close()
-        os.close(self._stop)
+        descriptor, self._stop = self._stop, -1
+        os.close(descriptor)

@@ -8,7 +8,7 @@ from mmc.actors.local.obedience import Outcome, orders_of
 from mmc.actors.meta.naming import Naming
 from mmc.actors.reception import Request
 from mmc.cache.commands import Command
-from mmc.cache.names import Entry
+from mmc.cache.names import Entry, NameState
 from mmc.cache.records import RecordState
 from mmc.errors import Code
 from mmc.identifiers import Location, ObjectVersion
@@ -69,6 +69,7 @@ class MetaWatch:
         observe(naming, "_settle", before=self._settled)
         observe(naming, "lose_rank", before=self._lost)
         observe(naming, "claim", after=self._claimed)
+        observe(naming, "report", before=self._reporting)
 
     def _issued(
         self, command: Command, kind: int, place: Location, entry: Entry,
@@ -83,6 +84,15 @@ class MetaWatch:
         self._cluster.world.log("settled", command.kind, command.entry.key, command.id, code)
         if command.kind in DEPARTURES:
             self._cluster.checkers.visibility.decided(command.entry.key, command.id, command.place, code)
+
+    def _reporting(
+        self, key: bytes, version: ObjectVersion, _size: int, place: Location, _until: float
+    ) -> None:
+        assert self._naming is not None
+        entry = self._naming.names.get(key)
+        self._cluster.world.log("report", key, place, entry is None or entry.state.value)
+        if entry is not None and entry.state is NameState.CLAIMED and entry.version != version:
+            self._cluster.checkers.visibility.displaced(entry.replicas)
 
     def _lost(self, number: int, _now: float) -> None:
         self._cluster.lost_ranks += 1

@@ -195,15 +195,15 @@ class Desk:
 
     def _return(self, holder: Holder, given: tuple[int, ...], generations: tuple[int, ...]) -> Message:
         codes = []
-        doomed = []
+        doomed: dict[int, None] = {}
         for record, generation in zip(given, generations, strict=True):
             mine = record in holder.records and record not in doomed
             if mine and records.generation_of(self.keeper.segment, record) == generation:
-                doomed.append(record)
+                doomed[record] = None
                 codes.append(int(Code.OK))
             else:
                 codes.append(int(Code.NOT_FOUND))
-        self.keeper.retire(doomed)
+        self.keeper.retire(list(doomed))
         return replies.Codes(tuple(codes))
 
     def _forfeit(self, holder: Holder, grants: tuple[int, ...]) -> Message:

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mmc.cache.records import Owned, RecordState, RecordTable
 from mmc.cache.reservations import Holder, Reservations
-from mmc.identifiers import ObjectVersion
+from mmc.errors import Code
+from mmc.identifiers import ObjectVersion, is_key
 from mmc.segments import extents, index, pins, records
 from mmc.segments.extents import Extent
 from mmc.segments.layout import AT_CLOSING, AT_TERM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mmc.limits import LocalLimits
     from mmc.segments.layout import Segment
@@ -138,14 +139,13 @@ class Keeper:
             return owned.state is RecordState.STORED
         segment = self.segment
         size = records.size_of(segment, record)
-        if not records.is_published(segment, record) or size > owned.capacity:
+        if not records.is_published(segment, record) or not self._is_sound(record):
             return False
         if records.term_of(segment, record) != segment.term:
             if not restamp:
                 return False
             records.restamp(segment, record, segment.term)
-        holder = self._holder_of(record)
-        self.reservations.end(holder, record)
+        self.reservations.end(record)
         self.table.move(record, RecordState.STORED)
         capacity = self.table.trim(record, size)
         extents.write_extent(segment, record, Extent(owned.offset, capacity, 0))
@@ -153,6 +153,12 @@ class Keeper:
         self.clocks[record] = records.clock_of(segment, record)
         self.confirming.append(self.published(record))
         return True
+
+    def _is_sound(self, record: int) -> bool:
+        """Whether a published record says what a record can say: anybody here may have scribbled on it."""
+        key = records.key_of(self.segment, record)
+        size = records.size_of(self.segment, record)
+        return 0 < size <= self.table[record].capacity and is_key(key)
 
     def adopt_all(self) -> None:
         """Take over everything that clients have published and not yet confirmed."""
@@ -169,6 +175,17 @@ class Keeper:
         """The records that are published and nobody's."""
         return [r for r in range(len(self.table)) if self.table[r].state is RecordState.STORED]
 
+    def retire_refused(self, told: list[Published], codes: Sequence[int]) -> None:
+        """Invalidate what the meta service does not know, where it still is what it was told of."""
+        refused = [one for one, code in zip(told, codes, strict=False) if code == Code.NOT_FOUND]
+        self.retire(
+            [
+                one.record
+                for one in refused
+                if self.table[one.record].state is RecordState.STORED and self.published(one.record) == one
+            ]
+        )
+
     def retire(self, doomed: list[int], commands: Mapping[int, int] = MappingProxyType({})) -> None:
         """Invalidate records that are stored, or reserved and not to be written any more.
 
@@ -176,8 +193,11 @@ class Keeper:
         """
         segment = self.segment
         for record in doomed:
+            owned = self.table[record]
             if records.is_published(segment, record):
                 index.erase(segment, records.hash_of(segment, record), record)
+            else:  # nobody's first: should this end here, a restart frees it
+                extents.write_extent(segment, record, Extent(owned.offset, owned.capacity, 0))
             records.begin_invalidate(segment, record)
         segment.memory.fence()
         pinned = self._pinned_now()
@@ -185,7 +205,7 @@ class Keeper:
             records.end_invalidate(segment, record)
             owned = self.table[record]
             if owned.state is RecordState.RESERVED:
-                self.reservations.end(self._holder_of(record), record)
+                self.reservations.end(record)
             self.table.move(record, RecordState.RETIRED)
             extents.write_extent(segment, record, Extent(owned.offset, owned.capacity, 0))
             if record in pinned:
@@ -204,6 +224,11 @@ class Keeper:
         """A new epoch: names come from reports, nothing older is awaited."""
         for record, command in list(self.awaiting.items()):
             self.acknowledged(record, command)
+
+    def coming_free(self) -> tuple[int, int]:
+        """Bytes and records that wait for nothing but the meta service to hear that they are retired."""
+        coming = [self.table[record].capacity for record in self.awaiting if record not in self._pinned]
+        return sum(coming), len(coming)
 
     def sweep(self) -> None:
         """Release retired records whose last pin has gone."""
@@ -230,11 +255,6 @@ class Keeper:
         """Whether :meth:`sweep` may have something to do."""
         return bool(self._pinned)
 
-    def _holder_of(self, record: int) -> Holder:
-        holder = self.reservations.at(extents.read_extent(self.segment, record).holder - 1)
-        assert holder is not None
-        return holder
-
     # Terms
 
     def begin_term(self, term: int) -> None:
@@ -249,6 +269,7 @@ class Keeper:
         segment.words[AT_TERM] = term
         segment.words[AT_CLOSING] = 0
         self.adopt_all()
+        self.retire([record for record in self.stored() if not self._is_sound(record)])
 
     def wipe(self) -> None:
         """Invalidate every published record."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mmc.wire.replies import Commands
 
 _LEASE_PERCENT = 101
+_LONGEST_MS = 1 << 40
 
 
 class Order(NamedTuple):
@@ -132,7 +133,9 @@ class Obedience:
             if order.id <= self._last_lease.get(record, 0):
                 return Code.OK
             self._last_lease[record] = order.id
-            until = now_ms + order.argument * _LEASE_PERCENT // 100 + 1 if order.argument else 0
+            until = (
+                now_ms + min(order.argument, _LONGEST_MS) * _LEASE_PERCENT // 100 + 1 if order.argument else 0
+            )
             if order.kind == CommandKind.LEASE:
                 until = max(until, records.lease_of(segment, record))
             records.store_lease(segment, record, until)

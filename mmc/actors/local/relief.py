@@ -120,20 +120,19 @@ class Relief:
     def demand(self) -> tuple[int, int] | None:
         """Bytes and records that should be evicted now; None when there is no need."""
         table = self._keeper.table
-        retired_bytes = table.bytes_in[RecordState.RETIRED]
-        retired_records = table.records_in[RecordState.RETIRED]
         bytes_wanted = records_wanted = 0
         if self._is_high():
-            used = table.used_bytes - retired_bytes
-            records = len(table) - table.free_records - retired_records
+            used = table.used_bytes - table.bytes_in[RecordState.RETIRED]
+            records = len(table) - table.free_records - table.records_in[RecordState.RETIRED]
             bytes_wanted = used - self.low_percent * table.space.capacity // 100
             records_wanted = records - self.low_percent * len(table) // 100
         if self.queue:
             head = self.queue[0]
-            missing = head.bytes - table.space.free_bytes - retired_bytes
-            fragmented = missing <= 0 and not retired_bytes
+            coming_bytes, coming_records = self._keeper.coming_free()
+            missing = head.bytes - table.space.free_bytes - coming_bytes
+            fragmented = missing <= 0 and not coming_bytes
             bytes_wanted = max(bytes_wanted, head.bytes if fragmented else missing)
-            short = len(head.needed) - table.free_records - retired_records
+            short = len(head.needed) - table.free_records - coming_records
             records_wanted = max(records_wanted, short)
         if bytes_wanted <= 0 and records_wanted <= 0:
             return None

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 RANK_LIVE = "rank live"
 JOIN_REFUSED = "join refused"
+HELLO_REFUSED = "hello refused"
 """Notes that the service around this actor acts on."""
 
 _PATIENCE_S = 10.0
@@ -113,7 +114,13 @@ class LocalActor:
         self._link.expire(now)
         if self._rejoin_at is not None and self._rejoin_at <= now:
             self._rejoin_at = None
-            self._join(now)
+            if self._link.is_open:
+                self._join(now)
+            else:
+                self._link.greet(now)
+        if self._link.is_refused and self._rejoin_at is None:
+            self._rejoin_at = now + _REJOIN_S
+            self._effects.append(Note(HELLO_REFUSED, "the meta service takes no more sessions"))
         if self.is_live and self._heartbeat_at <= now:
             self._heartbeat_at = now + self._limits.heartbeat_ms / 1000
             self._beat(now)
@@ -215,38 +222,34 @@ class LocalActor:
         parts = [stored[at : at + step] for at in range(0, len(stored), step)]
         self._report_missing = len(parts)
         for part in parts:
-            self._ask(self._report_of(part, last=False), partial(self._reported, number, part))
+            published = [self.keeper.published(record) for record in part]
+            self._ask(self._report_of(published, last=False), partial(self._reported, number, published))
         if not parts:
             self._finish_report(number)
 
-    def _report_of(self, part: list[int], *, last: bool) -> requests.Report:
+    def _report_of(self, part: list[Published], *, last: bool) -> requests.Report:
         segment = self.keeper.segment
-        published = [self.keeper.published(record) for record in part]
         now_ms = int(self._now * 1000)
         return requests.Report(
-            tuple(part),
-            tuple(one.generation for one in published),
-            tuple(one.version for one in published),
-            tuple(records.size_of(segment, record) for record in part),
-            tuple(records.key_of(segment, record) for record in part),
-            tuple(max(0, records.lease_of(segment, record) - now_ms) for record in part),
+            tuple(one.record for one in part),
+            tuple(one.generation for one in part),
+            tuple(one.version for one in part),
+            tuple(records.size_of(segment, one.record) for one in part),
+            tuple(records.key_of(segment, one.record) for one in part),
+            tuple(max(0, records.lease_of(segment, one.record) - now_ms) for one in part),
             last,
         )
 
-    def _reported(self, number: int, part: list[int], ticket: Ticket) -> None:
+    def _reported(self, number: int, part: list[Published], ticket: Ticket) -> None:
         if number != self._join_number:
             return
         if not isinstance(ticket.reply, replies.Codes):
             self._fail_to_join(ticket)
             return
-        self._retire_refused(part, ticket.reply.codes)
+        self.keeper.retire_refused(part, ticket.reply.codes)
         self._report_missing -= 1
         if not self._report_missing:
             self._finish_report(number)
-
-    def _retire_refused(self, part: list[int], codes: tuple[int, ...]) -> None:
-        refused = [r for r, code in zip(part, codes, strict=False) if code == Code.NOT_FOUND]
-        self.keeper.retire(refused)
 
     def _finish_report(self, number: int) -> None:
         self._ask(self._report_of([], last=True), lambda ticket: self._go_live(ticket, number))
@@ -310,11 +313,7 @@ class LocalActor:
         if number != self._join_number:
             return
         if isinstance(ticket.reply, replies.Codes):
-            rows = zip(part, ticket.reply.codes, strict=False)
-            refused = [one for one, code in rows if code == Code.NOT_FOUND]
-            stored = set(self.keeper.stored()) if refused else set()
-            still = [o for o in refused if o.record in stored]
-            self.keeper.retire([o.record for o in still if self.keeper.published(o.record) == o])
+            self.keeper.retire_refused(part, ticket.reply.codes)
         elif ticket.code != Code.UNKNOWN_SEQUENCE:
             self.keeper.confirming += part
 

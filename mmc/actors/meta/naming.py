@@ -62,6 +62,7 @@ class Naming:
         self.claims = Claims(limits.claim_check_ms / 1000)
         self.outboxes = Outboxes(limits.command_repeat_ms / 1000)
         self._removing: dict[bytes, list[Waiter]] = {}
+        self._reported: dict[int, set[tuple[int, int]]] = {}
         self._leasing: dict[int, Leasing] = {}
         self._lease_commands: dict[bytes, int] = {}
         self.evictions = 0
@@ -100,18 +101,23 @@ class Naming:
     ) -> Code:
         if len(self.names) >= self._limits.objects_max:
             return Code.NO_SPACE
-        if not all(self._supersede(place) for place in places):
-            return Code.INVALID_ARGUMENT
+        if not all(self._supersede(place, is_rank_s_word=False) for place in places):
+            return Code.NO_SUCH_RANK
         self.claims.note(self.names.claim(key, version, size, places), now)
         return Code.OK
 
-    def _supersede(self, place: Location) -> bool:
-        """A record that may be written again has lost what it held under an older generation."""
+    def _supersede(self, place: Location, *, is_rank_s_word: bool) -> bool:
+        """A record that may be written again has lost what it held under an older generation.
+
+        A rank says so of itself.  A client may speak of a segment that is no more: against what a rank has
+        confirmed its word is nothing, since no rank reuses what this service has not heard to be gone.
+        """
         there = self.names.at(place.rank, place.record)
         if there is None:
             return True
         old = next(p for p in (*there.replicas, *there.leaving) if p[:2] == (place.rank, place.record))
-        if old.generation >= place.generation:
+        is_confirmed = old in there.replicas and old not in there.unconfirmed
+        if old.generation >= place.generation or (is_confirmed and not is_rank_s_word):
             return False
         self._drop(there, old)
         return True
@@ -140,7 +146,16 @@ class Naming:
 
     def _confirm(self, entry: Entry, place: Location) -> None:
         self.names.confirm(entry, place)
+        self._note_reported(place)
         self.claims.settle(entry)
+
+    def begin_report(self, rank: int) -> None:
+        """The rank joins: what it does not report or confirm from here on is gone when it has reported."""
+        self._reported[rank] = set()
+
+    def _note_reported(self, place: Location) -> None:
+        if place.rank in self._reported:
+            self._reported[place.rank].add((place.record, place.generation))
 
     def report(
         self, key: bytes, version: ObjectVersion, size: int, place: Location, leased_until: float
@@ -152,7 +167,7 @@ class Naming:
         """
         entry = self.names.get(key)
         there = self.names.at(place.rank, place.record)
-        if there is not None and there is not entry and not self._supersede(place):
+        if there is not None and there is not entry and not self._supersede(place, is_rank_s_word=True):
             return Code.NOT_FOUND
         if entry is not None and entry.state is NameState.CLAIMED and entry.version != version:
             for claimed in entry.replicas:
@@ -166,6 +181,7 @@ class Naming:
                 return Code.NOT_FOUND
         entry = self.names.report(key, version, size, place)
         self.claims.settle(entry)
+        self._note_reported(place)
         if leased_until:
             self.leases.add(key, 0, leased_until)
         return Code.OK
@@ -198,7 +214,8 @@ class Naming:
         if not self.leases.remove(entry.key, session):
             waiter[0].settle(waiter[1], Code.OK)
             return
-        left_ms = max(0, int((self.leases.until(entry.key) - now) * 1000))
+        left_s = self.leases.until(entry.key) - now
+        left_ms = int(1000 * min(max(left_s, 0.0), LEASE_SLACK * self._limits.lease_max_ms / 1000))
         leasing = Leasing(session, 0.0, waiter, grants=False)
         self._command_leases(entry, CommandKind.UNLEASE, left_ms, leasing)
 
@@ -276,8 +293,9 @@ class Naming:
         for batch, index in self._removing.pop(entry.key, ()):
             batch.settle(index, Code.OK)
 
-    def finish_report(self, rank: int, reported: set[tuple[int, int]]) -> None:
+    def finish_report(self, rank: int) -> None:
         """What a rank holds is what it reported, and what is claimed, leaving, or still to be said."""
+        reported = self._reported.pop(rank, set())
         for record, entry in list(self.names.on_rank(rank).items()):
             for place in entry.replicas:
                 if place[:2] != (rank, record) or place in entry.unconfirmed:
@@ -287,6 +305,7 @@ class Naming:
 
     def lose_rank(self, rank: int, now: float) -> None:
         """The rank is no member any more: what it held is gone."""
+        self._reported.pop(rank, None)
         for command in self.outboxes.drop_rank(rank):
             self._settle(command, Code.NOT_FOUND, now)
         for record, entry in list(self.names.on_rank(rank).items()):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mmc.wire.requests import Heartbeat, Join, Report
 
 _EPOCH_SHIFT = 32
+_LAST_EPOCH = (1 << 31) - 1
+_REPORTED_LEASE_PERCENT = 102
 _LATE_S = 0.5
 
 
@@ -38,7 +40,6 @@ class Roster:
         """``written`` is what was last persisted, or empty."""
         self._limits = limits
         self.table = MembershipTable(limits.ranks_max)
-        self._reports: dict[int, set[tuple[int, int]]] = {}
         self._admitted: set[int] = set()
         self._judged = now
         self.epoch = 1
@@ -54,14 +55,20 @@ class Roster:
         return Persist(data)
 
     def outdated_by(self, join: Join) -> bool:
-        """Whether a joining rank comes from an epoch that this service must move beyond."""
-        return join.term >> _EPOCH_SHIFT >= self.epoch and join.segment not in self._admitted
+        """Whether a joining rank comes from an epoch that this service must move beyond.
+
+        Raises:
+            CacheError: -3000, no service has ever been in that epoch.
+        """
+        epoch = join.term >> _EPOCH_SHIFT
+        if epoch >= _LAST_EPOCH:
+            raise error_for(Code.INVALID_ARGUMENT, f"a rank of epoch {epoch}")
+        return epoch >= self.epoch and join.segment not in self._admitted
 
     def begin_epoch(self, epoch: int, now: float) -> None:
         """Everyone must join and report again."""
         self.epoch = epoch
         self._admitted.clear()
-        self._reports.clear()
         self.table.forget_reports(now)
 
     def join(self, request: Request, join: Join, naming: Naming, now: float) -> tuple[Message, list[Effect]]:
@@ -77,7 +84,7 @@ class Roster:
         if before.get(member.rank, member.segment) != member.segment:
             naming.lose_rank(member.rank, now)
         self._admitted.add(member.segment)
-        self._reports[member.rank] = set()
+        naming.begin_report(member.rank)
         limits = self._limits
         reply = Admitted(
             member.rank,
@@ -106,7 +113,7 @@ class Roster:
     def report(self, peer: Peer, report: Report, naming: Naming, now: float) -> Message:
         """Take up a part of a rank's report."""
         rank = peer.member.rank
-        reported = self._reports.setdefault(rank, set())
+        longest_ms = self._limits.lease_max_ms * _REPORTED_LEASE_PERCENT // 100
         codes = []
         for record, generation, version, size, key, leased_ms in zip(
             report.records,
@@ -118,13 +125,11 @@ class Roster:
             strict=True,
         ):
             place = Location(rank, record, generation)
-            leased_until = now + leased_ms / 1000 if leased_ms else 0.0
+            leased_until = now + min(leased_ms, longest_ms) / 1000 if leased_ms else 0.0
             code = naming.report(key, ObjectVersion(*version), size, place, leased_until)
-            if code == Code.OK:
-                reported.add((record, generation))
             codes.append(int(code))
         if report.last:
-            naming.finish_report(rank, self._reports.pop(rank, set()))
+            naming.finish_report(rank)
             self.table.finish_report(rank)
         return Codes(tuple(codes))
 
@@ -137,7 +142,6 @@ class Roster:
     def leave(self, rank: int, naming: Naming, now: float, why: str) -> list[Effect]:
         """The rank is no member any more."""
         self.table.give_up(rank)
-        self._reports.pop(rank, None)
         naming.lose_rank(rank, now)
         return [self.persisted(), Note("rank gone", f"rank {rank} {why}")]
 

@@ -48,9 +48,9 @@ def test_only_the_holder_s_record_ends(reservations: Reservations) -> None:
     """A record ends once, and only for the client that holds it."""
     mine, other = add(reservations, 7), add(reservations, 8)
     reservations.hold(mine, 3, 40, 1)
-    assert not reservations.end(other, 3)
-    assert reservations.end(mine, 3)
-    assert not reservations.end(mine, 3)
+    assert not reservations.end(4)
+    assert reservations.end(3)
+    assert not reservations.end(3)
     assert mine.bytes == 0
 
 
@@ -64,7 +64,7 @@ def test_holding_ahead_is_limited_per_client_and_in_all(reservations: Reservatio
     assert not reservations.may_hold_ahead(first, 21)
     assert reservations.may_hold_ahead(second, 70)
     assert not reservations.may_hold_ahead(second, 71)
-    reservations.end(first, 1)
+    reservations.end(1)
     assert reservations.may_hold_ahead(second, 100)
 
 
@@ -74,7 +74,7 @@ def test_whoever_holds_a_record_cannot_be_removed(reservations: Reservations) ->
     reservations.hold(holder, 1, 64, 1)
     with pytest.raises(AssertionError):
         reservations.remove(holder)
-    reservations.end(holder, 1)
+    reservations.end(1)
     reservations.remove(holder)
     assert reservations.at(0) is None
 
