@@ -6,6 +6,7 @@ import argparse
 import json
 import shutil
 import sys
+import threading
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -64,13 +65,12 @@ def run_broker(options: LaunchOptions) -> None:
     server = BrokerServer(urls, config.wire, config.broker)
     stop_on_signals(server)
 
-    def clear_away() -> None:
-        if options.run_dir:
-            shutil.rmtree(options.run_dir, ignore_errors=True)
-
-    stop_with_parent(server, options.parent_fd, clear_away)
+    orphaned = threading.Event()
+    stop_with_parent(server, options.parent_fd, orphaned.set)
     tell_ready(options.ready_fd, server.urls._asdict())
     server.run()
+    if orphaned.is_set() and options.run_dir:
+        shutil.rmtree(options.run_dir, ignore_errors=True)
 
 
 def run_meta(options: LaunchOptions) -> None:
@@ -87,7 +87,7 @@ def run_meta(options: LaunchOptions) -> None:
         state_dir=options.state_dir,
     )
     stop_on_signals(server)
-    stop_with_parent(server, options.parent_fd)
+    stop_with_parent(server, options.parent_fd, server.members.forget)
     tell_ready(options.ready_fd, {})
     server.run()
 

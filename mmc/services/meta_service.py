@@ -37,6 +37,10 @@ class MembersFile:
             except OSError as reason:
                 raise CannotCreate(f"state_dir {state_dir}: {reason.strerror}") from None
 
+    def forget(self) -> None:
+        """Keep nothing from here on: whoever owns the directory is about to remove it."""
+        self._path = None
+
     def read(self) -> bytes:
         """What was last written, or nothing."""
         if self._path is None or not self._path.exists():
@@ -45,15 +49,16 @@ class MembersFile:
 
     def write(self, data: bytes) -> None:
         """Write, safe from a crash at any point."""
-        if self._path is None:
+        path = self._path
+        if path is None:
             return
-        temporary = self._path.with_suffix(".new")
+        temporary = path.with_suffix(".new")
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.rename(self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY)
+        temporary.rename(path)
+        directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
@@ -78,7 +83,7 @@ class MetaServer:
         Raises:
             CacheError: -3000 a URL is none; -3002 ``state_dir`` cannot be used.
         """
-        members = MembersFile(state_dir)
+        members = self.members = MembersFile(state_dir)
         self._owned = new_context() if context is None else None
         used = context or self._owned
         assert used is not None

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _READY_S = 30.0
+_ALLOCATED_PER_S = 256 << 20
 _STOP_S = 5.0
 _RESTARTS_PER_MINUTE = 10
 _MINUTE_S = 60.0
@@ -88,7 +89,7 @@ class Child:
                 readable, _, _ = select.select([self._ready], [], [], max(0.0, deadline - now()))
                 part = os.read(self._ready, 4096) if readable else b""
                 if not part:
-                    why = "ended" if readable else f"did not serve within {_READY_S:.0f} s"
+                    why = "ended" if readable else "did not serve in time"
                     raise CannotCreate(f"{self.name} {why}; its last words are above")
                 text += part
         finally:
@@ -133,7 +134,9 @@ class Supervisor:
         self._log = get_log("up")
         self._directory = SegmentDirectory(config.local.segment_dir, config.local.segment_mode)
         self._directory.sweep()
-        self._directory.require(locals_ * layout_for(config).total)
+        size = locals_ * layout_for(config).total
+        self._directory.require(size)
+        self._ready_s = _READY_S + size / _ALLOCATED_PER_S
         self._options = options
         self._locals = locals_
         self._run_dir = Path(tempfile.mkdtemp(prefix="mmc-"))
@@ -152,7 +155,7 @@ class Supervisor:
         Raises:
             CannotCreate: a service could not be made.
         """
-        deadline = now() + _READY_S
+        deadline = now() + self._ready_s
         options = self._options
         state = options.state_dir or str(self._run_dir)
         broker = LaunchOptions(
@@ -240,7 +243,7 @@ class Supervisor:
         if child.is_hopeless:
             raise CannotCreate(f"{child.name} died {_RESTARTS_PER_MINUTE} times within a minute")
         try:
-            child.await_ready(now() + _READY_S)
+            child.await_ready(now() + self._ready_s)
         except CacheError as error:
             self._log.warning("service did not start", service=child.name, reason=error.sentence)
 
