@@ -164,6 +164,7 @@ class Naming:
 
         Between versions of one key the one that is listed as readable wins.  A claim is no more than a
         promise, whose writer may be dead: against an object that was published before it, it is void.
+        A lease is a promise about the key, and outlives the object that it was first given for.
         """
         entry = self.names.get(key)
         there = self.names.at(place.rank, place.record)
@@ -176,6 +177,8 @@ class Naming:
         if entry is not None:
             other_place = any(p.rank == place.rank and p != place for p in entry.replicas)
             if entry.version != version or other_place or entry.state is NameState.LEAVING:
+                if leased_until and entry.replicas:
+                    self.leases.add(key, 0, leased_until)
                 return Code.NOT_FOUND
             if place in entry.leaving:
                 return Code.NOT_FOUND
