@@ -287,7 +287,7 @@ def test_a_put_cancelled_twice_waits_for_its_copy(cluster: Cluster) -> None:
                 go_on.wait(20)
                 real(copy)
 
-            calls.Copy.perform = slow  # type: ignore[method-assign] # put back below
+            calls.Copy.perform = slow  # type: ignore[method-assign,assignment] # put back below
             try:
                 task = asyncio.create_task(client.put("twice", b"t" * 300000))
                 await asyncio.to_thread(copying.wait, 20)
