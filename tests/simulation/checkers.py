@@ -89,6 +89,10 @@ class Visibility(Checker):
         self._doomed.setdefault(key, set()).add(command)
         self._commanded.add(place)
 
+    def displaced(self, places: tuple[Location, ...]) -> None:
+        """After a restart, an unconfirmed claim was void against an older object that was reported."""
+        self._commanded.update(places)
+
     def decided(self, key: bytes, command: int, place: Location, code: Code) -> None:
         """A command was acknowledged, carried out or refused."""
         if code in (Code.LEASED, Code.WRONG_STATE):

@@ -42,6 +42,8 @@ class Ending:
         for client in self._cluster.clients:
             client.processor.armed = None
             client.processor.left = 10**9
+        mix = self._cluster.mix
+        self._world.run_for(mix.delay_s if mix.delayed else 0.0)
         self._await(lambda: self._unrest() == REST, _REST_S, "the cluster comes to rest")
         self._check_listed()
         self._look_at_everything()

@@ -222,8 +222,12 @@ def run_seed(
     """
     drawn, drawn_mix, random = prepare(seed)
     with Cluster(seed, settings or drawn, mix or drawn_mix) as cluster:
-        cluster.start()
-        Swarm(cluster, random).run(operations)
-        Ending(cluster).check()
         world = cluster.world
+        try:
+            cluster.start()
+            Swarm(cluster, random).run(operations)
+            Ending(cluster).check()
+        except AssertionError as failure:
+            failure.add_note(f"in step {world.steps} of seed {seed}")
+            raise
         return Outcome(seed, world.steps, world.counts, world.story.fingerprint())

@@ -1,0 +1,99 @@
+"""The simulated cluster driven by hypothesis: it chooses what is done and what goes wrong, and shrinks it."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from tests.simulation.chance import Mix
+from tests.simulation.clients import ClientProcess
+from tests.simulation.cluster import Cluster
+from tests.simulation.ending import Ending
+from tests.simulation.settings import Settings
+
+TIMEOUT_S = 0.5
+keys = st.integers(0, 2).map(lambda number: b"key %d" % number)
+sizes = st.sampled_from((8, 700, 2000))
+which = st.integers(0, 7)
+mixes = st.builds(
+    Mix,
+    lost=st.sampled_from((0.0, 0.1)),
+    repeated=st.sampled_from((0.0, 0.2)),
+    delayed=st.sampled_from((0.0, 0.2)),
+    event_lost=st.sampled_from((0.0, 0.5)),
+    delay_s=st.sampled_from((0.05, 0.5)),
+    run_length=st.sampled_from((5.0, 100.0)),
+)
+
+
+class ClusterMachine(RuleBasedStateMachine):
+    """Operations and mishaps in any order; the checkers of the cluster look on."""
+
+    def __init__(self) -> None:
+        """No cluster yet."""
+        super().__init__()
+        self.cluster: Cluster | None = None
+
+    @initialize(seed=st.integers(0, 1 << 32), mix=mixes, ranks=st.integers(1, 2))
+    def begin(self, seed: int, mix: Mix, ranks: int) -> None:
+        """A small cluster; the seed decides what the rules do not."""
+        self.cluster = Cluster(seed, Settings(ranks=ranks, capacity=8192, records=8), mix, keys=3)
+        self.cluster.start()
+
+    def _parts(self, number: int) -> tuple[Cluster, ClientProcess]:
+        assert self.cluster is not None
+        clients = self.cluster.living_clients()
+        return self.cluster, clients[number % len(clients)]
+
+    @rule(client=which, key=keys, size=sizes)
+    def put(self, client: int, key: bytes, size: int) -> None:
+        """A client begins to put."""
+        cluster, caller = self._parts(client)
+        cluster.operations.put(caller, [key], [size], 1, (), TIMEOUT_S)
+
+    @rule(client=which, key=keys)
+    def get(self, client: int, key: bytes) -> None:
+        """A client begins to get."""
+        cluster, caller = self._parts(client)
+        cluster.operations.get(caller, [key], None, TIMEOUT_S)
+
+    @rule(client=which, key=keys)
+    def remove(self, client: int, key: bytes) -> None:
+        """A client begins to remove."""
+        cluster, caller = self._parts(client)
+        cluster.operations.remove(caller, [key], TIMEOUT_S)
+
+    @rule(client=which, key=keys)
+    def view(self, client: int, key: bytes) -> None:
+        """A client opens a view for a while."""
+        cluster, caller = self._parts(client)
+        cluster.operations.view(caller, key, 0.05, TIMEOUT_S)
+
+    @rule(client=which, operations=st.integers(1, 60))
+    def crash(self, client: int, operations: int) -> None:
+        """A client will die within its next memory operations; another one comes."""
+        cluster, victim = self._parts(client)
+        if len(cluster.clients) < 8:
+            cluster.add_client()
+            cluster.arm_crash(victim, operations)
+
+    @rule(target_of_cut=which)
+    def cut(self, target_of_cut: int) -> None:
+        """A client is unreachable for a while."""
+        cluster, victim = self._parts(target_of_cut)
+        cluster.network.cut(victim.route, 0.3)
+
+    @rule(seconds=st.sampled_from((0.0005, 0.01, 0.3)))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        assert self.cluster is not None
+        self.cluster.world.run_for(seconds)
+
+    def teardown(self) -> None:
+        """In the end everything is accounted for."""
+        if self.cluster is not None:
+            with self.cluster:
+                Ending(self.cluster).check()
+
+
+TestClusterMachine = ClusterMachine.TestCase
+TestClusterMachine.settings = settings(max_examples=12, stateful_step_count=30)
