@@ -10,7 +10,7 @@ from typing import Self
 
 from mmc.cache.membership import MemberState
 from mmc.segments.layout import Segment
-from mmc.wire.codec import Header
+from mmc.wire.codec import RETRY, Header
 from mmc.wire.sequence import Frames
 from tests.simulation.chance import CALM, Chance, Mix
 from tests.simulation.checkers import Checkers
@@ -26,6 +26,7 @@ from tests.simulation.world import World
 
 KEYS = 6
 _START_S = 10.0
+_SEEN = {"replays": "replays", "joins": "joins", "duplicate sequence": "duplicates refused"}
 _CHECKED_EVERY = 5
 
 
@@ -179,6 +180,8 @@ class Cluster:
         return again
 
     def _sent(self, source: bytes, header: Header, frames: Frames) -> None:
+        if header.flags & RETRY:
+            self.world.count("retries")
         name = source.decode()
         if name == self.meta.name:
             watch_reply(self, f"{name} {self.meta.life}", header, frames)
@@ -211,6 +214,12 @@ class Cluster:
         """Whether neither leases nor the number of names stand in the way of a put."""
         naming = self.meta.actor.naming
         return not len(naming.leases) and len(naming.names) < self.settings.meta.objects_max
+
+    def tally(self) -> None:
+        """Count what the services that are alive have seen of retries."""
+        for reception in (self.meta.actor.reception, *(r.actor.desk.reception for r in self.ranks)):
+            for seen, counted in _SEEN.items():
+                self.world.counts[counted] += reception.counters[seen]
 
     # The end
 

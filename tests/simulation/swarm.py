@@ -227,6 +227,7 @@ def run_seed(
             cluster.start()
             Swarm(cluster, random).run(operations)
             Ending(cluster).check()
+            cluster.tally()
         except AssertionError as failure:
             failure.add_note(f"in step {world.steps} of seed {seed}")
             raise
