@@ -74,6 +74,18 @@ def test_full_buckets_take_no_more() -> None:
     assert not index.present(segment, HASHED, 5)
 
 
+def test_repairing_what_is_there_adds_nothing() -> None:
+    """A hint that is in either bucket of its hash is left as it is."""
+    segment = heap_segment()
+    index.insert(segment, HASHED, 5)
+    (entry,) = entries(segment)
+    first, second = index.buckets_of(segment, HASHED)
+    segment.words[first], segment.words[second] = 0, entry
+    assert index.repair(segment, HASHED, 5)
+    assert entries(segment) == [entry]
+    assert segment.words[second] == entry
+
+
 def test_repair_drops_what_is_stale() -> None:
     """The rank makes room by dropping a hint to a record that holds something else."""
     segment = heap_segment(records=64)
@@ -113,6 +125,20 @@ def test_repair_moves_what_is_true() -> None:
     assert index.repair(segment, HASHED, 5)
     assert index.present(segment, HASHED, 5)
     assert all(index.present(segment, hashed, record) for record, hashed in kept.items())
+
+
+def test_where_nothing_can_move_repair_says_so() -> None:
+    """With both buckets full of true hints that cannot move, the hint stays out, and they stay in."""
+    segment = heap_segment(records=8)
+    for record in range(8):
+        hashed = 0xBEEF << 32 | record << 8
+        segment.words[segment.record_word(record) + HASH] = hashed
+        for bucket in index.buckets_of(segment, hashed):
+            segment.words[bucket + record] = hashed >> 32 << 32 | record + 1
+    before = entries(segment)
+    assert len(before) == 16
+    assert not index.repair(segment, HASHED, 5)
+    assert entries(segment) == before
 
 
 def test_the_two_buckets_are_never_the_same() -> None:

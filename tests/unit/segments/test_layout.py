@@ -12,6 +12,7 @@ from mmc.segments.layout import (
     AT_RECORDS,
     AT_TERM,
     PAGE,
+    WORD,
     format_segment,
     open_segment,
     plan_layout,
@@ -36,6 +37,23 @@ def test_the_layout_is_part_of_the_format() -> None:
         65536,
         65536 + (1 << 20),
     )
+
+
+@pytest.mark.parametrize(("records", "buckets"), [(1, 2), (8, 2), (9, 4), (128, 32), (129, 64)])
+def test_the_index_grows_with_the_records(records: int, buckets: int) -> None:
+    """The number of buckets is the least power of two with two entries for each record."""
+    assert plan_layout(0, records, 1, 1).buckets == buckets
+
+
+def test_words_are_counted_from_the_start() -> None:
+    """The positions that the hot paths use are those of the layout."""
+    segment, layout = heap_segment(), heap_segment().layout
+    assert segment.extents_word * WORD == layout.extents_at
+    assert segment.holders_word * WORD == layout.holders_at
+    assert segment.pins_word * WORD == layout.pins_at
+    assert segment.index_word * WORD == layout.index_at
+    assert segment.records_word * WORD == segment.record_word(0) * WORD == layout.records_at
+    assert segment.payload_at == layout.payload_at
 
 
 @pytest.mark.parametrize("keep", [False, True])

@@ -23,6 +23,7 @@ def test_the_rank_sees_what_is_pinned() -> None:
     mine, other = pins.slots_of(segment, 0)[1], pins.slots_of(segment, 1)[0]
     assert pins.pin(segment, mine, 0, 2)
     assert pins.pin(segment, other, 3, 2)
+    assert segment.words[other] == 2 << 32 | 4
     assert pins.pinned_records(segment, [0, 1]) == {0, 3}
     assert pins.pinned_records(segment, [1]) == {3}
     pins.unpin(segment, mine)

@@ -160,6 +160,24 @@ def test_reads_go_on_while_a_term_begins(segment: Segment) -> None:
     assert records.match(segment, 1, HASHED) == new
 
 
+def test_what_was_readable_is_so_until_it_changes(segment: Segment) -> None:
+    """A remembered place holds while the generation and the term are what they were."""
+    generation = store(segment, 0, KEY)
+    assert records.still_readable(segment, 0, generation)
+    assert not records.still_readable(segment, 0, generation + 2)
+    records.begin_invalidate(segment, 0)
+    assert not records.still_readable(segment, 0, generation)
+
+
+@pytest.mark.parametrize(("at", "value"), [(AT_TERM, TERM + 1), (AT_DEAD, 1)])
+def test_what_was_readable_is_not_so_in_another_term(segment: Segment, at: int, value: int) -> None:
+    """A remembered place is not believed once its segment is dead, or in a term that it missed."""
+    generation = store(segment, 0, KEY)
+    segment.words[at] = value
+    assert records.unchanged(segment, 0, generation)
+    assert not records.still_readable(segment, 0, generation)
+
+
 def test_nothing_of_a_dead_segment_matches(segment: Segment) -> None:
     """Readers that still map a dead segment stop believing it."""
     store(segment, 0, KEY)

@@ -120,6 +120,28 @@ def test_the_oldest_replies_are_forgotten_first(window: ReplyWindow) -> None:
     assert verdicts == [Verdict.UNKNOWN, Verdict.UNKNOWN, Verdict.REPLAY, Verdict.REPLAY]
 
 
+def test_replies_are_kept_up_to_the_very_limit(window: ReplyWindow) -> None:
+    """Replies that fill the byte limit are all kept; for one byte more only the lowest goes."""
+    for number in (1, 2):
+        admit(window, number)
+        window.finish(number, (bytes(50),))
+    assert admit(window, 1, retry=True) is Verdict.REPLAY
+    admit(window, 3)
+    window.finish(3, (bytes(50),))
+    verdicts = [admit(window, number, retry=True) for number in (1, 2, 3)]
+    assert verdicts == [Verdict.UNKNOWN, Verdict.REPLAY, Verdict.REPLAY]
+
+
+def test_as_many_replies_are_forgotten_as_it_takes(window: ReplyWindow) -> None:
+    """A large reply makes several small ones go."""
+    for number, size in ((1, 30), (2, 30), (3, 30), (4, 60)):
+        admit(window, number)
+        window.finish(number, (bytes(size),))
+    window.check()
+    verdicts = [admit(window, number, retry=True) for number in range(1, 5)]
+    assert verdicts == [Verdict.UNKNOWN, Verdict.UNKNOWN, Verdict.REPLAY, Verdict.REPLAY]
+
+
 def test_a_forgotten_reply_is_still_a_duplicate(window: ReplyWindow) -> None:
     """A number whose reply was forgotten is still known to have been used."""
     admit(window, 1)

@@ -55,8 +55,18 @@ def test_a_word_older_than_what_arrived_shows_nothing() -> None:
 
 def test_the_first_word_of_an_epoch_shows_what_was_published_unheard() -> None:
     """Whoever hears nothing but that something was published has missed it; nothing is no gap."""
-    assert GapDetector().behind(1, 3)
+    assert GapDetector().behind(1, 1)
     assert not GapDetector().behind(1, 0)
+
+
+def test_the_word_of_a_new_epoch_is_not_measured_by_the_last() -> None:
+    """What was seen in an earlier epoch does not hide what was missed in this one."""
+    gaps = GapDetector()
+    gaps.saw(1, 10)
+    assert gaps.behind(2, 3)
+    assert not gaps.behind(2, 3)
+    gaps.behind(3, 0)
+    assert gaps.saw(3, 2)
 
 
 def test_after_the_first_word_of_an_epoch_numbers_go_on_from_there() -> None:
@@ -65,6 +75,9 @@ def test_after_the_first_word_of_an_epoch_numbers_go_on_from_there() -> None:
     gaps.behind(1, 3)
     assert not gaps.saw(1, 4)
     assert gaps.saw(1, 6)
+    other = GapDetector()
+    other.behind(1, 3)
+    assert other.saw(1, 5)
 
 
 def test_no_topic_is_the_beginning_of_another() -> None:
