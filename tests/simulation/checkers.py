@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.simulation.services import RankProcess
 
 _SLACK_S = 0.3
+_RECENT_S = 1.0
 _REFUSALS = (Code.DUPLICATE_SEQUENCE, Code.UNKNOWN_SEQUENCE)
 
 
@@ -128,9 +129,12 @@ class Visibility(Checker):
             self._lost_early[put.number] = reason
 
     def _is_replaced(self, put: Put) -> bool:
-        """Whether, after a restart of the meta service, its key has another object in its stead."""
-        restarted = self.world.counts["meta restarts"] > 0
-        return restarted and any(
+        """Whether, after a restart of the meta service, its key has another object, or one that just went."""
+        if not self.world.counts["meta restarts"]:
+            return False
+        if self._doomed.get(put.key) or self._doomed_until.get(put.key, 0.0) > self.world.now - _RECENT_S:
+            return True
+        return any(
             stored.key == put.key and stored.number != put.number
             for rank in self.cluster.ranks
             for stored in rank.inspection.all_stored()

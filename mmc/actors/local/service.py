@@ -279,9 +279,9 @@ class LocalActor:
         )
         heartbeat = requests.Heartbeat(counters)
         patience = 4 * self._limits.heartbeat_ms / 1000
-        self._link.request(heartbeat, now + patience, now, self._beaten)
+        self._link.request(heartbeat, now + patience, now, partial(self._beaten, self._join_number))
 
-    def _beaten(self, ticket: Ticket) -> None:
+    def _beaten(self, number: int, ticket: Ticket) -> None:
         pulse = ticket.reply
         if isinstance(pulse, replies.Pulse):
             self._serve_until(pulse.serve_ms, ticket.since)
@@ -290,7 +290,7 @@ class LocalActor:
             behind_lease = self._gaps[True].behind(epoch, pulse.lease_number)
             if behind_evict or behind_lease:
                 self._resync()
-        elif ticket.code == Code.NO_SUCH_RANK:
+        elif ticket.code == Code.NO_SUCH_RANK and number == self._join_number:
             self._fail_to_join(ticket)
 
     def _confirm(self) -> None:
