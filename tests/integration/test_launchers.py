@@ -88,8 +88,8 @@ def test_a_second_signal_forces() -> None:
     process, facts = _up()
     pids = _pids(facts)
     os.kill(pids[2], signal.SIGSTOP)
-    process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)  # another one: two of a kind may arrive as one
     assert process.wait(10) != 0
     wait_until(lambda: not any(map(_lives, pids)), "all children ended")
     assert process.stdout is not None
