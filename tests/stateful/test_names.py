@@ -12,6 +12,7 @@ from mmc.identifiers import Location, ObjectVersion
 KEYS = (b"a", b"b", b"c")
 RANKS = 3
 RECORDS = 4
+SIZE = 64
 
 
 class Fate(Enum):
@@ -81,7 +82,7 @@ class NamesMachine(RuleBasedStateMachine):
         if not there:
             return
         version = ObjectVersion(1, 1, self.generation, 0)
-        self.names.claim(key, version, 64, there)
+        self.names.claim(key, version, SIZE, there)
         self.known[key] = Known(version, dict.fromkeys(there, Fate.UNCONFIRMED))
         for place in there:
             self.orders[place.rank].append(place.record)
@@ -97,7 +98,7 @@ class NamesMachine(RuleBasedStateMachine):
         place = self.free_place(data, rank)
         if place is None:
             return
-        self.names.report(key, known.version, 64, place)
+        self.names.report(key, known.version, SIZE, place)
         self.known[key] = known
         known.replicas[place] = Fate.CONFIRMED
         known.was_readable = True
@@ -169,7 +170,7 @@ class NamesMachine(RuleBasedStateMachine):
             entry = self.names.get(key)
             assert entry is not None
             assert entry.state is known.state
-            assert entry.version == known.version
+            assert (entry.version, entry.size) == (known.version, SIZE)
             assert set(entry.replicas) == known.those(Fate.UNCONFIRMED, Fate.CONFIRMED)
             assert set(entry.unconfirmed) == known.those(Fate.UNCONFIRMED)
             assert set(entry.leaving) == known.those(Fate.LEAVING)

@@ -46,7 +46,7 @@ def test_a_holder_is_found_by_client_and_by_row(reservations: Reservations) -> N
 
 def test_only_the_holder_s_record_ends(reservations: Reservations) -> None:
     """A record ends once, and only for the client that holds it."""
-    mine, other = add(reservations, 7), add(reservations, 8)
+    mine = add(reservations, 7)
     reservations.hold(mine, 3, 40, 1)
     assert not reservations.end(4)
     assert reservations.end(3)

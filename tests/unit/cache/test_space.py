@@ -57,6 +57,15 @@ def test_released_extents_join_their_neighbours() -> None:
     assert (space.holes, space.largest, space.free_bytes) == (1, 192, 192)
 
 
+def test_nothing_is_no_extent() -> None:
+    """Giving back an extent without bytes is a fault of the caller's."""
+    space = Space(128, [(0, 128)])
+    with pytest.raises(AssertionError):
+        space.release(64, 0)
+    space.release(64, 1)
+    assert space.free_bytes == 1
+
+
 def test_a_full_space_gives_nothing() -> None:
     """With nothing free there is no hole, and nothing to give."""
     space = Space(128)

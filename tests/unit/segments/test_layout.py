@@ -11,6 +11,7 @@ from mmc.segments.layout import (
     AT_PINS,
     AT_RECORDS,
     AT_TERM,
+    FORMAT,
     PAGE,
     WORD,
     format_segment,
@@ -74,6 +75,13 @@ def test_memory_that_is_too_small_is_no_segment(size: int) -> None:
     """A file cut short is not opened."""
     segment = heap_segment()
     assert open_segment(segment.memory, size) is None
+
+
+def test_a_format_alone_is_no_segment() -> None:
+    """Memory that ends before its superblock does is not read beyond its end."""
+    memory = heap_memory(8)
+    memory.words[AT_FORMAT] = FORMAT
+    assert open_segment(memory, 8) is None
 
 
 def test_zeroed_memory_is_no_segment() -> None:

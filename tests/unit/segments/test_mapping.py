@@ -2,6 +2,7 @@
 
 import mmap
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,13 @@ def test_a_column_is_every_so_many_words() -> None:
     assert memory.column(2, 6, 3) == [2, 8, 14]
     assert memory.column(5, 1, 4) == [5, 6, 7, 8]
     assert memory.column(5, 1, 0) == []
+
+
+def test_a_fence_stops_nobody() -> None:
+    """Whoever fences goes on, also when others are doing so."""
+    memory = heap_memory(8)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: memory.fence(), range(100))) == [None] * 100
 
 
 def test_heap_memory_has_whole_words() -> None:
