@@ -104,9 +104,12 @@ def match(segment: Segment, record: int, hashed: int) -> int:
 
 
 def is_current(segment: Segment, term: int) -> bool:
-    """Whether records of this term may be read: the segment's, or the one it is changing to."""
+    """Whether records of this term may be read: the segment's, or the one it is changing to.
+
+    Term 0 is none: ``closing`` is 0 unless the segment is changing.
+    """
     words = segment.words
-    return (term in (words[AT_TERM], words[AT_CLOSING])) and not words[AT_DEAD]
+    return term != 0 and term in (words[AT_TERM], words[AT_CLOSING]) and not words[AT_DEAD]
 
 
 def holds_key(segment: Segment, record: int, key: bytes) -> bool:

@@ -118,6 +118,8 @@ class Visibility(Checker):
             return
         if any(place != (rank.name, record) for place in self.cluster.places_of(put)):
             return
+        if not stored.is_current and put.replicas > 1:
+            return
         number = rank.actor.rank
         place = Location(-1 if number is None else number, record, stored.generation)
         commanded = reason in ("command", "wipe") or place in self._commanded

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from mmc.cache.membership import MemberState
-from mmc.segments.layout import Segment
+from mmc.segments.layout import AT_ID, Segment
 from mmc.wire.codec import RETRY, Header
 from mmc.wire.sequence import Frames
 from tests.simulation.chance import CALM, Chance, Mix
@@ -147,7 +147,8 @@ class Cluster:
 
     def rank_of(self, segment: Segment) -> RankProcess:
         """The rank whose segment this is, as some process sees it."""
-        return next(rank for rank in self.ranks if rank.segment.id == segment.id)
+        identity = segment.id
+        return next(rank for rank in self.ranks if rank.shared.words[AT_ID] == identity)
 
     # Mishaps
 
@@ -193,12 +194,12 @@ class Cluster:
     # Where things are
 
     def places_of(self, put: Put) -> list[tuple[str, int]]:
-        """The published records that hold the bytes of a put."""
+        """The readable records that hold the bytes of a put."""
         return [
             (rank.name, stored.record)
             for rank in self.ranks
             for stored in rank.inspection.all_stored()
-            if stored.number == put.number
+            if stored.number == put.number and stored.is_current
         ]
 
     def places_of_key(self, key: bytes) -> list[tuple[str, int]]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mmc.segments.layout import (
+    AT_CLOSING,
+    AT_TERM,
     EXTENT_WORDS,
     GENERATION,
     HOLDER_BITS,
@@ -14,6 +16,7 @@ from mmc.segments.layout import (
     RECORD_WORDS,
     SIZE,
     STATE,
+    TERM,
     WORD,
     Layout,
 )
@@ -35,12 +38,16 @@ class Block(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What a published record holds: its key, and the number of the put that its bytes come from."""
+    """What a published record holds: its key, and the number of the put that its bytes come from.
+
+    Of a term that is not ``is_current`` it is published in vain: no reader believes it.
+    """
 
     record: int
     generation: int
     key: bytes
     number: int
+    is_current: bool
 
 
 class Inspection:
@@ -77,7 +84,10 @@ class Inspection:
         key = bytes(self._bytes[start : start + min(words[at + KEY_LENGTH], _KEY_ROOM)])
         payload = self._layout.payload_at + self.block(record).offset
         size = words[at + SIZE]
-        return Stored(record, words[at], key, number_in(self._bytes[payload : payload + min(size, WORD)]))
+        number = number_in(self._bytes[payload : payload + min(size, WORD)])
+        term = words[at + TERM]
+        is_current = term != 0 and term in (words[AT_TERM], words[AT_CLOSING])
+        return Stored(record, words[at], key, number, is_current)
 
     def all_stored(self) -> Iterator[Stored]:
         """What every published record holds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -196,11 +197,12 @@ class Operations:
             rank = self._cluster.rank_of(pinned.hit.segment)
             view = OpenView(client.name, rank, put, pinned.hit.record, pinned.at, memory)
             self._cluster.checkers.pins.opened(view)
+            self._cluster.checkers.bounded.finished(act, client.stood_still)
+            act.deadline = math.inf
             strand = self._world.current
             assert strand is not None
             strand.pause(hold_s)
             self._cluster.checkers.pins.closing(view)
-            act.deadline += hold_s
             client.close_view(pinned)
 
         return self._begin(client, "view", [key], timeout, work)
