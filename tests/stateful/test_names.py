@@ -149,6 +149,7 @@ class NamesMachine(RuleBasedStateMachine):
         del known.replicas[place]
         self.orders[place.rank].remove(place.record)
         if not known.replicas:
+            assert entry.state is NameState.ABSENT
             del self.known[key]
 
     @precondition(lambda self: self.places(*Fate))

@@ -8,7 +8,7 @@ from mmc.actors.contract import Effect, Note, Send
 from mmc.actors.reception import Reception, Request
 from mmc.errors import Code
 from mmc.wire.codec import RETRY, Header, decode_body, decode_header, encode, encode_header
-from mmc.wire.operations import WIRE_VERSION, Message, Operation
+from mmc.wire.operations import WIRE_VERSION, Message, Operation, PeerKind
 from mmc.wire.replies import Codes, Failure, Welcome
 from mmc.wire.requests import REQUESTS_TO_META, Hello, Lookup, Pin, Remove
 from mmc.wire.sequence import Frames
@@ -17,7 +17,7 @@ from tests.conversation import CLIENT, IDLE_S, wire_limits
 EPOCH = 7
 SESSIONS_MAX = 3
 SOURCE = b"client"
-HELLO = Hello(CLIENT, 0, WIRE_VERSION, WIRE_VERSION)
+HELLO = Hello(CLIENT, PeerKind.RANK, WIRE_VERSION, WIRE_VERSION)
 QUESTION = Lookup((b"key",))
 ORDER = Remove((b"key",))
 
@@ -90,6 +90,8 @@ def test_a_request_of_a_session_is_to_be_executed(reception: Reception) -> None:
     assert (request.message, request.sequence, request.source) == (QUESTION, 1, SOURCE)
     assert request.session is not None
     assert (request.session.number, request.session.client) == (session, CLIENT)
+    assert request.session.kind == PeerKind.RANK
+    assert (reception.counters["hellos"], reception.counters["requests"]) == (1, 1)
     assert request.deadline == 10.5
 
 

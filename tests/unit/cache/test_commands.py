@@ -36,6 +36,7 @@ def test_a_command_keeps_what_it_is_about(outboxes: Outboxes) -> None:
     assert (command.kind, command.place, command.entry) == (CommandKind.LEASE, (1, 2, 3), ENTRY)
     assert (command.argument, command.is_lease) == (500, True)
     assert not evict(outboxes, 1).is_lease
+    assert evict(outboxes, 1).argument == 0
 
 
 def test_numbers_of_commands_grow_over_all_ranks(outboxes: Outboxes) -> None:
@@ -65,6 +66,18 @@ def test_intervals_double_up_to_sixteen_times_the_first(outboxes: Outboxes) -> N
         assert ids(outbox.take_due(due)) == [added]
         times.append(due)
     assert [(b - a) / REPEAT for a, b in pairwise(times)] == [1, 2, 4, 8, 16, 16, 16]
+
+
+def test_new_commands_do_not_put_off_the_repetition_of_old_ones(outboxes: Outboxes) -> None:
+    """However often new commands come, what is outstanding is repeated when it was due."""
+    outbox = outboxes.of(1)
+    old = evict(outboxes, 1)
+    outbox.take_due(0.0)
+    for sixteenth in range(1, 16):
+        new = evict(outboxes, 1)
+        assert ids(outbox.take_due(REPEAT * sixteenth / 16)) == [new.id]
+        assert outboxes.next_due() == REPEAT
+    assert old.id in ids(outbox.take_due(REPEAT))
 
 
 def test_an_acknowledgement_shortens_the_interval_again(outboxes: Outboxes) -> None:
@@ -98,6 +111,16 @@ def test_with_nothing_outstanding_nothing_is_due(outboxes: Outboxes) -> None:
     outboxes.of(1).acknowledge(command.id)
     assert outboxes.next_due() is None
     assert outboxes.of(1).take_due(100.0) == []
+    assert outboxes.next_due() is None
+
+
+def test_what_is_acknowledged_before_it_was_published_is_repeated_to_nobody(outboxes: Outboxes) -> None:
+    """A rank that learned of a command by asking may acknowledge it first; then nothing stays due."""
+    command = evict(outboxes, 1)
+    outboxes.of(1).acknowledge(command.id)
+    outboxes.of(1).take_due(0.0)
+    outboxes.of(1).take_due(REPEAT)
+    assert outboxes.next_due() is None
 
 
 def test_a_key_is_concerned_until_its_last_command_is_acknowledged(outboxes: Outboxes) -> None:

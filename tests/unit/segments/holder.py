@@ -43,8 +43,9 @@ def hold_segment(directory: Path) -> OwnedSegment:
 
 
 def fork(in_child: Callable[[], None]) -> None:
-    """A forked child that does this, tells its number, and lives until it is killed."""
+    """A forked child that does this, tells its number, and lives until it is killed, or a minute."""
     if os.fork() == 0:
+        signal.alarm(60)
         in_child()
         say(f"child {os.getpid()}")
         while True:
