@@ -84,6 +84,7 @@ class Visibility(Checker):
         self._doomed_until: dict[bytes, float] = {}
         self._lost_early: dict[int, str] = {}
         self._commanded: set[Location] = set()
+        self._going: set[tuple[str, int, int]] = set()
 
     def doom(self, key: bytes, command: int, place: Location) -> None:
         """The meta service has commanded a replica to go."""
@@ -116,7 +117,9 @@ class Visibility(Checker):
         put = None if stored is None else self.cluster.history.by_number.get(stored.number)
         if stored is None or put is None or put.key != stored.key:
             return
-        if any(place != (rank.name, record) for place in self.cluster.places_of(put)):
+        self._going.add((rank.name, record, put.number))
+        places = [(*place, put.number) for place in self.cluster.places_of(put)]
+        if not self._going.issuperset(places):
             return
         if not stored.is_current and put.replicas > 1:
             return
