@@ -72,9 +72,7 @@ def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
 
 def test_modules_are_short(capsys: pytest.CaptureFixture[str]) -> None:
     """No module is longer than 400 lines."""
-    lengths = sorted(
-        (len(path.read_text().splitlines()), name(path)) for path in modules(*PACKAGES)
-    )
+    lengths = sorted((len(path.read_text().splitlines()), name(path)) for path in modules(*PACKAGES))
     with capsys.disabled():
         print("\nlargest module: {1}, {0} lines".format(*lengths[-1]))
     assert [each for each in lengths if each[0] > MODULE_LINES_MAX] == []
@@ -184,9 +182,7 @@ def test_the_package_of_segments_imports_nothing() -> None:
 
 def test_the_simulation_never_reaches_zmq() -> None:
     """Nothing that the simulator imports imports zmq, however indirectly."""
-    graph = grimp.build_graph(
-        "mmc", "brokers", "tests", include_external_packages=True, cache_dir=None
-    )
+    graph = grimp.build_graph("mmc", "brokers", "tests", include_external_packages=True, cache_dir=None)
     chains = graph.find_shortest_chains(importer="tests.simulation", imported="zmq")
     assert chains == set()
 
