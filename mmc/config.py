@@ -1,8 +1,9 @@
 """``config.toml`` → one frozen, validated :class:`Config`.
 
-The defaults are in the ``config.toml`` that ships with the package.  ``MMC_CONFIG`` may name another file
-that overrides some of them; keyword arguments override both.  A wrong value is an error that names the
-file, the key, what it was, and what is allowed.
+The defaults are in the ``config.toml`` that ships with the package.  The file that ``MMC_CONFIG`` names
+overrides some of them, environment variables named ``MMC_<SECTION>_<KEY>`` (``MMC_CLIENT_TIMEOUT_MS``)
+override that, and what a program sets itself overrides all.  A wrong value is an error that names where it
+comes from, the key, what it was, and what is allowed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -24,6 +26,11 @@ POOL_STEP = 2 * 1024 * 1024
 
 _UNITS = {"": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?\s*", re.IGNORECASE)
+_PREFIX = "MMC_"
+_PERCENT = 100
+_WIRE_KEYS = 16384
+_AT_MOST_HALF = "must be at most half of"
+_PATH_VARIABLES = ("MMC_LOCAL_CONFIG_PATH", "MMC_META_CONFIG_PATH")
 _LEVELS = ("debug", "info", "warn", "error")
 
 
@@ -53,29 +60,88 @@ def default_config_path() -> Path:
     return shipped if shipped.exists() else package.parent / "config.toml"
 
 
-def load_config(path: str | Path | None = None) -> Config:
-    """The defaults, overridden by the file ``path`` (or that of ``MMC_CONFIG``).
+Tables = dict[str, dict[str, object]]
+"""Settings by section and key."""
+
+
+def load_config(
+    path: str | Path | None = None, overrides: Mapping[str, Mapping[str, object]] | None = None
+) -> Config:
+    """The defaults, overridden by the file ``path`` (or that of ``MMC_CONFIG``), the environment, the caller.
 
     Raises:
         InvalidArgument: a file cannot be read, or a value is not allowed.
     """
-    source = default_config_path()
-    tables = _read(source)
+    merged = _Merged(_read(default_config_path()), str(default_config_path()))
     override = path or os.environ.get("MMC_CONFIG")
     if override:
-        source = Path(override)
-        for section, table in _read(source).items():
-            if section not in tables or not isinstance(table, dict):
-                raise InvalidArgument(f"{source}: there is no section [{section}]")
-            tables[section] = {**tables[section], **table}
+        for section, table in _read(Path(override)).items():
+            merged.take(section, table, str(override))
+    for section, key, name, text in _from_environment(merged.tables):
+        merged.take(section, {key: _as_typed(text, merged.tables[section].get(key))}, name)
+    for section, changes in (overrides or {}).items():
+        merged.take(section, changes, "this program")
     try:
-        config = TypeAdapter(Config).validate_json(json.dumps(tables), strict=True, extra="forbid")
+        config = TypeAdapter(Config).validate_json(json.dumps(merged.tables), strict=True, extra="forbid")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
+        source = merged.source(*map(str, first["loc"][:2]))
         raise InvalidArgument(f"{source}: {where} = {first['input']!r}: {first['msg']}") from None
-    _check_values(config, source)
+    _check_values(config, merged)
     return config
+
+
+class _Merged:
+    """Settings from several sources, and which source each key has its value from."""
+
+    def __init__(self, tables: Tables, source: str) -> None:
+        """The defaults."""
+        self.tables = tables
+        self._default = source
+        self._sources: dict[tuple[str, str], str] = {}
+
+    def take(self, section: str, table: object, source: str) -> None:
+        """These values win over what was there."""
+        if section not in self.tables or not isinstance(table, Mapping):
+            raise InvalidArgument(f"{source}: there is no section [{section}]")
+        self.tables[section] = {**self.tables[section], **table}
+        self._sources.update(((section, key), source) for key in table)
+
+    def source(self, section: str, key: str = "") -> str:
+        """Where a key's value comes from."""
+        return self._sources.get((section, key), self._default)
+
+    def value(self, name: str) -> object:
+        """The value of ``section.key``."""
+        section, _, key = name.partition(".")
+        return self.tables[section][key]
+
+    def source_of(self, *names: str) -> str:
+        """Where the value of the first of these keys comes from that is not a default."""
+        pairs = [name.split(".") for name in names if "." in name]
+        found = (self._sources.get((section, key)) for section, key in pairs)
+        return next((source for source in found if source), self._default)
+
+
+def _from_environment(tables: Tables) -> Iterator[tuple[str, str, str, str]]:
+    """(section, key, variable, text) of every variable that names a section of ours."""
+    for name, text in os.environ.items():
+        section, _, key = name.removeprefix(_PREFIX).lower().partition("_")
+        if name.startswith(_PREFIX) and section in tables and name not in _PATH_VARIABLES:
+            yield section, key, name, text
+
+
+def _as_typed(text: str, default: object) -> object:
+    """A variable's text as the type of the default; what does not fit is left for the validation to name."""
+    if isinstance(default, bool):
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if isinstance(default, int):
+        try:
+            return int(text, 0)
+        except ValueError:
+            return text
+    return text
 
 
 def _read(path: Path) -> dict[str, dict[str, object]]:
@@ -87,52 +153,45 @@ def _read(path: Path) -> dict[str, dict[str, object]]:
         raise InvalidArgument(f"{path}: {reason}") from None
 
 
-def _check_values(config: Config, source: Path) -> None:
+def _check_values(config: Config, merged: _Merged) -> None:
     for section in fields(config):
         table = getattr(config, section.name)
         for field in fields(table):
             value = getattr(table, field.name)
-            if isinstance(value, int) and value <= 0:
+            if isinstance(value, int) and not isinstance(value, bool) and value <= 0:
+                source = merged.source(section.name, field.name)
                 raise InvalidArgument(f"{source}: {section.name}.{field.name} = {value}: must be positive")
     if config.log.level not in _LEVELS:
-        allowed = ", ".join(_LEVELS)
+        source, allowed = merged.source("log", "level"), ", ".join(_LEVELS)
         raise InvalidArgument(f"{source}: log.level = {config.log.level!r}: one of {allowed}")
-    parse_size(config.local.dram, f"{source}: local.dram")
-    for holds, sentence in _relations(config):
+    parse_size(config.local.dram, f"{merged.source('local', 'dram')}: local.dram")
+    for holds, key, relation, other in _relations(config):
         if not holds:
-            raise InvalidArgument(f"{source}: {sentence}")
+            sides = [f"{name} = {merged.value(name)!r}" if "." in name else name for name in (key, other)]
+            raise InvalidArgument(f"{merged.source_of(key, other)}: {sides[0]} {relation} {sides[1]}")
 
 
-def _relations(config: Config) -> tuple[tuple[bool, str], ...]:
-    """What must hold between limits."""
-    meta, local, client = config.meta, config.local, config.client
+def _relations(config: Config) -> tuple[tuple[bool, str, str, str], ...]:
+    """What must hold between limits: whether it does, and how to say it."""
+    meta, local, client, broker = config.meta, config.local, config.client, config.broker
+    low, high = meta.evict_threshold_low_percent, meta.evict_threshold_high_percent
+    above, within = "must be below", "must not exceed"
     return (
+        (low < high, "meta.evict_threshold_low_percent", above, "meta.evict_threshold_high_percent"),
+        (high <= _PERCENT, "meta.evict_threshold_high_percent", within, str(_PERCENT)),
+        (2 * local.heartbeat_ms <= meta.suspect_ms, "local.heartbeat_ms", _AT_MOST_HALF, "meta.suspect_ms"),
+        (meta.suspect_ms < meta.serve_ms, "meta.suspect_ms", above, "meta.serve_ms"),
+        (meta.lease_ttl_ms <= meta.lease_max_ms, "meta.lease_ttl_ms", within, "meta.lease_max_ms"),
+        (client.retry_ms <= client.retry_max_ms, "client.retry_ms", within, "client.retry_max_ms"),
+        (client.pending_ms <= client.pending_max_ms, "client.pending_ms", within, "client.pending_max_ms"),
+        (client.retry_max_ms <= client.timeout_ms, "client.retry_max_ms", within, "client.timeout_ms"),
+        (client.retry_ms <= client.unanswered_ms, "client.retry_ms", within, "client.unanswered_ms"),
+        (client.keys_per_message <= _WIRE_KEYS, "client.keys_per_message", within, str(_WIRE_KEYS)),
         (
-            meta.evict_threshold_low_percent < meta.evict_threshold_high_percent <= 100,  # noqa: PLR2004 - per cent
-            "meta.evict_threshold_low_percent must be below evict_threshold_high_percent, at most 100",
-        ),
-        (
-            2 * local.heartbeat_ms <= meta.suspect_ms,
-            "local.heartbeat_ms must be at most half of meta.suspect_ms",
-        ),
-        (meta.suspect_ms < meta.serve_ms, "meta.suspect_ms must be below meta.serve_ms"),
-        (meta.lease_ttl_ms <= meta.lease_max_ms, "meta.lease_ttl_ms must not exceed lease_max_ms"),
-        (client.retry_ms <= client.retry_max_ms, "client.retry_ms must not exceed retry_max_ms"),
-        (
-            client.pending_ms <= client.pending_max_ms,
-            "client.pending_ms must not exceed pending_max_ms",
-        ),
-        (
-            client.retry_max_ms <= client.timeout_ms,
-            "client.retry_max_ms must not exceed timeout_ms",
-        ),
-        (
-            client.keys_per_message <= 16384,  # noqa: PLR2004 - the wire's limit
-            "client.keys_per_message must not exceed 16384",
-        ),
-        (
-            config.broker.heartbeat_ms < config.broker.heartbeat_timeout_ms,
-            "broker.heartbeat_ms must be below heartbeat_timeout_ms",
+            broker.heartbeat_ms < broker.heartbeat_timeout_ms,
+            "broker.heartbeat_ms",
+            above,
+            "broker.heartbeat_timeout_ms",
         ),
     )
 

@@ -66,6 +66,7 @@ class ClientLimits:
     connect_timeout_ms: int
     retry_ms: int
     retry_max_ms: int
+    unanswered_ms: int
     pending_ms: int
     pending_max_ms: int
     reserve_idle_ms: int

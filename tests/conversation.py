@@ -24,6 +24,7 @@ CLIENT_LIMITS = ClientLimits(
     timeout_ms=1000,
     connect_timeout_ms=1000,
     retry_ms=200,
+    unanswered_ms=60000,
     retry_max_ms=2000,
     pending_ms=1,
     pending_max_ms=1,

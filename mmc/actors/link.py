@@ -32,6 +32,7 @@ _KEEP_ALIVE_S = 60.0
 _JITTER_STEPS = 256
 _ANSWER_S = 0.1
 _ANSWER_SHARE = 0.2
+_PROBE_SHARE_MS = 3000
 
 
 class Ticket:
@@ -97,6 +98,7 @@ class Link:
         self._hello_interval = 0.0
         self._last_heard = 0.0
         self._last_sent = 0.0
+        self._is_probing = False
         self._has_ended = False
         self.epoch = 0
         self.counters: Counter[str] = Counter()
@@ -285,11 +287,12 @@ class Link:
     def expire(self, now: float) -> None:
         """Send again what is due, end what is past its deadline, keep the session alive."""
         for ticket in [*self._in_flight.values(), *self._queue]:
-            if ticket.deadline <= now:
+            if self._end_of(ticket) <= now:
                 self._in_flight.pop(ticket.sequence, None)
                 heard = self._last_heard >= ticket.since
                 ticket.finish(None, Code.TIMED_OUT if heard else self._silent_code)
             elif ticket.attempts and ticket.retry_at <= now:
+                self._probe(ticket, now)
                 self._transmit(ticket, now)
         if any(ticket.done for ticket in self._queue):
             self._queue = deque(ticket for ticket in self._queue if not ticket.done)
@@ -300,10 +303,29 @@ class Link:
         if self._session and now - self._last_sent >= _KEEP_ALIVE_S:
             self.request(KeepAlive(), now + _KEEP_ALIVE_S / 2, now, lambda _: None)
 
+    def _end_of(self, ticket: Ticket) -> float:
+        """When the wait for an answer ends; a peer that has answered nothing since is given up sooner."""
+        if self._last_heard >= ticket.since:
+            return ticket.deadline
+        return min(ticket.deadline, ticket.since + self._limits.unanswered_ms / 1000)
+
+    def _probe(self, ticket: Ticket, now: float) -> None:
+        """A request that waits long may be at work: ask for a sign of life beside it."""
+        waited = now - max(ticket.since, self._last_heard)
+        if waited >= self._limits.unanswered_ms / _PROBE_SHARE_MS and not self._is_probing:
+            self._is_probing = True
+            self.request(KeepAlive(), ticket.deadline, now, self._probed)
+
+    def _probed(self, _ticket: Ticket) -> None:
+        self._is_probing = False
+
     def next_deadline(self) -> float | None:
         """When :meth:`expire` has something to do."""
-        times = [min(t.deadline, t.retry_at or t.deadline) for t in self._in_flight.values()]
-        times.extend(ticket.deadline for ticket in self._queue)
+        times = [
+            min(self._end_of(ticket), ticket.retry_at or ticket.deadline)
+            for ticket in self._in_flight.values()
+        ]
+        times.extend(self._end_of(ticket) for ticket in self._queue)
         if self._hello_retry_at is not None:
             times.append(self._hello_retry_at)
         if self._session:

@@ -34,10 +34,13 @@ def test_a_file_overrides_what_it_names(tmp_path: Path, monkeypatch: pytest.Monk
     [
         ("[local]\nheartbeat_ms = 'soon'\n", "local.heartbeat_ms = 'soon'"),
         ("[local]\nheartbeat_ms = 0\n", "local.heartbeat_ms = 0: must be positive"),
-        ("[local]\nheartbeat_ms = 1500\n", "at most half of meta.suspect_ms"),
+        ("[local]\nheartbeat_ms = 1500\n", "= 1500 must be at most half of meta.suspect_ms = 2000"),
         ("[local]\nunknown = 1\n", "local.unknown"),
         ("[nowhere]\nkey = 1\n", "no section [nowhere]"),
-        ("[meta]\nevict_threshold_low_percent = 95\n", "must be below evict_threshold_high_percent"),
+        (
+            "[meta]\nevict_threshold_low_percent = 95\n",
+            "= 95 must be below meta.evict_threshold_high_percent = 90",
+        ),
         ("[log]\nlevel = 'loud'\n", "one of debug, info, warn, error"),
         ("[client\n", "mine.toml"),
         ("[local]\ndram = 'much'\n", "sizes read like"),
@@ -88,3 +91,34 @@ def test_pools_are_rounded_up_to_2_mib() -> None:
     assert pool_bytes("3MB", "dram") == 4 << 20
     with pytest.raises(InvalidArgument):
         pool_bytes("0", "dram")
+
+
+def test_the_environment_overrides_the_file_and_the_program_overrides_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one key, the value nearest to the program counts."""
+    file = tmp_path / "mine.toml"
+    file.write_text('[client]\ntimeout_ms = 4000\n[local]\ndram = "64MB"\n', encoding="utf-8")
+    monkeypatch.setenv("MMC_CLIENT_TIMEOUT_MS", "5000")
+    monkeypatch.setenv("MMC_LOCAL_SEGMENT_MODE", "0o660")
+    monkeypatch.setenv("MMC_LOCAL_CONFIG_PATH", "/not/a/setting")
+    config = load_config(file)
+    assert (config.client.timeout_ms, config.local.segment_mode, config.local.dram) == (5000, 0o660, "64MB")
+    assert load_config(file, {"client": {"timeout_ms": 6000}}).client.timeout_ms == 6000
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("MMC_CLIENT_TIMEOUT_MS", "soon", "client.timeout_ms = 'soon'"),
+        ("MMC_CLIENT_TIMEOUT", "5", "client.timeout"),
+        ("MMC_META_SUSPECT_MS", "900", "must be at most half of meta.suspect_ms = 900"),
+    ],
+)
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, text: str, words: str) -> None:
+    """The sentence says which variable, which key, and what it was."""
+    monkeypatch.setenv(name, text)
+    with pytest.raises(InvalidArgument) as caught:
+        load_config()
+    assert name in caught.value.sentence
+    assert words in caught.value.sentence

@@ -450,3 +450,25 @@ def test_intervals_follow_the_settings() -> None:
     link = Link(META, CLIENT, 0, limits, lambda: 128, lambda *_: None, Code.META_UNREACHABLE)
     link.greet(0.0)
     assert link.next_deadline() == 1.0
+
+
+def test_a_peer_that_answers_nothing_is_given_up_before_the_deadline(open_peer: Peer) -> None:
+    """A request of a long deadline ends when its peer has shown no life for unanswered_ms."""
+    ticket, _ = open_peer.ask(deadline=600.0, now=1.0)
+    limit = 1.0 + CLIENT_LIMITS.unanswered_ms / 1000
+    open_peer.link.expire(limit - 0.1)
+    assert not ticket.done
+    open_peer.link.expire(limit)
+    assert ticket.code == Code.META_UNREACHABLE
+
+
+def test_a_sign_of_life_keeps_a_long_request_waiting(open_peer: Peer) -> None:
+    """A peer at work on a long request answers the question beside it, and the request waits on."""
+    ticket, _ = open_peer.ask(deadline=600.0, now=1.0)
+    open_peer.sent()
+    limit = 1.0 + CLIENT_LIMITS.unanswered_ms / 1000
+    open_peer.link.expire(limit - 10)
+    probes = [header for header, message in open_peer.sent() if isinstance(message, KeepAlive)]
+    open_peer.reply(probes[0].sequence, Codes(()), now=limit - 9)
+    open_peer.link.expire(limit + 10)
+    assert not ticket.done
