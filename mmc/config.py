@@ -29,6 +29,7 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?\s*", re.IGNORECASE)
 _PREFIX = "MMC_"
 _PERCENT = 100
 _WIRE_KEYS = 16384
+_FILES_MIN = 2
 _AT_MOST_HALF = "must be at most half of"
 _PATH_VARIABLES = ("MMC_LOCAL_CONFIG_PATH", "MMC_META_CONFIG_PATH")
 _LEVELS = ("debug", "info", "warn", "error")
@@ -36,9 +37,13 @@ _LEVELS = ("debug", "info", "warn", "error")
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """What is logged."""
+    """What is logged, and where; ``path`` is a directory, or empty for no files."""
 
     level: str
+    path: str
+    file_size_mb: int
+    file_count: int
+    audit: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +191,7 @@ def _relations(config: Config) -> tuple[tuple[bool, str, str, str], ...]:
         (client.pending_ms <= client.pending_max_ms, "client.pending_ms", within, "client.pending_max_ms"),
         (client.retry_max_ms <= client.timeout_ms, "client.retry_max_ms", within, "client.timeout_ms"),
         (client.retry_ms <= client.unanswered_ms, "client.retry_ms", within, "client.unanswered_ms"),
+        (config.log.file_count >= _FILES_MIN, "log.file_count", "must be at least", str(_FILES_MIN)),
         (client.keys_per_message <= _WIRE_KEYS, "client.keys_per_message", within, str(_WIRE_KEYS)),
         (
             broker.heartbeat_ms < broker.heartbeat_timeout_ms,

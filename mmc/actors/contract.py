@@ -58,11 +58,24 @@ class Persist:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """What the audit log keeps of a note: a line of these fields, or such a line for each of the keys."""
+
+    fields: tuple[tuple[str, int | str], ...]
+    keys: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
-    """Something worth a line in the log; the runtime limits how many there are."""
+    """Something worth a line in the log; the runtime limits how many there are.
+
+    A note with an ``audit`` is for the audit log too, which gets every one of them; without a ``detail``
+    it is for the audit log alone.
+    """
 
     event: str
     detail: str
+    audit: Audit | None = None
 
 
 Effect = Send | Publish | Subscribe | Persist | Note

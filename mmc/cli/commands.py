@@ -12,9 +12,8 @@ import typer
 from mmc.cli.status import print_status
 from mmc.errors import CacheError
 from mmc.identifiers import ANY_RANK
-from mmc.log import configure_log
 from mmc.process import stop_on_signals
-from mmc.services.launch import LaunchOptions, run_broker, run_local, run_meta
+from mmc.services.launch import SERVICES, LaunchOptions, log_as
 from mmc.services.supervisor import Supervisor
 
 app = typer.Typer(
@@ -47,10 +46,10 @@ def _guard(run: Callable[[], None]) -> None:
         raise typer.Exit(1) from None
 
 
-def _serve(run: Callable[[LaunchOptions], None], options: LaunchOptions) -> None:
+def _serve(service: str, options: LaunchOptions) -> None:
     def serve() -> None:
-        configure_log(options.settings().log.level)
-        run(options)
+        log_as(service, options)
+        SERVICES[service](options)
 
     _guard(serve)
 
@@ -71,7 +70,7 @@ def up(
     )
 
     def run() -> None:
-        configure_log(options.settings().log.level)
+        log_as("up", options)
         supervisor = Supervisor(options, local)
         stop_on_signals(supervisor, supervisor.force)
         try:
@@ -100,7 +99,7 @@ def broker(
 ) -> None:
     """Run the brokers of one meta service."""
     _serve(
-        run_broker,
+        "broker",
         LaunchOptions(
             meta_url=meta_url,
             backend_url=backend_url,
@@ -121,7 +120,7 @@ def meta(
 ) -> None:
     """Run the meta service behind a broker."""
     _serve(
-        run_meta,
+        "meta",
         LaunchOptions(
             backend_url=backend_url,
             publish_url=publish_url,
@@ -147,7 +146,7 @@ def local(
 ) -> None:
     """Run one local service: a rank with its pool of shared memory."""
     _serve(
-        run_local,
+        "local",
         LaunchOptions(
             meta_url=meta_url,
             dram=dram,

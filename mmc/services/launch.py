@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import threading
@@ -14,7 +15,7 @@ from brokers.server import BrokerServer, BrokerUrls
 from mmc.config import load_config, with_local
 from mmc.errors import CacheError
 from mmc.identifiers import ANY_RANK
-from mmc.log import configure_log
+from mmc.log import configure_log, get_log
 from mmc.process import stop_on_signals, stop_with_parent, tell_ready
 from mmc.services.local_service import LocalServer
 from mmc.services.meta_service import MetaServer
@@ -111,6 +112,16 @@ def run_local(options: LaunchOptions) -> None:
     server.run(lambda: tell_ready(options.ready_fd, {"rank": server.actor.rank}))
 
 
+def log_as(service: str, options: LaunchOptions) -> None:
+    """Log as this service from here on, in its file or on standard error.
+
+    Raises:
+        InvalidArgument: a setting is not allowed.
+    """
+    configure_log(options.settings().log, service=service, to_stderr=True)
+    get_log(service).info("starting", pid=os.getpid())
+
+
 SERVICES = {"broker": run_broker, "meta": run_meta, "local": run_local}
 
 
@@ -127,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     options = LaunchOptions(**json.loads(parsed.options))
     try:
-        configure_log(options.settings().log.level)
+        log_as(parsed.service, options)
         SERVICES[parsed.service](options)
     except CacheError as error:
         sys.stderr.write(f"mmc {parsed.service}: {error}\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mmc.actors.meta import MetaActor
 from mmc.errors import CannotCreate
-from mmc.log import get_log
+from mmc.log import audit_writer, get_log
 from mmc.zeromq.chance import random63
 from mmc.zeromq.clock import now
 from mmc.zeromq.service_reactor import Ports, ServiceReactor
@@ -100,7 +100,9 @@ class MetaServer:
             written=members.read(),
         )
         ports = Ports(clients=requests, publisher=publisher)
-        self._reactor = ServiceReactor(self.actor, ports, get_log("meta"), members.write)
+        self._reactor = ServiceReactor(
+            self.actor, ports, get_log("meta"), members.write, audit=audit_writer()
+        )
 
     def run(self) -> None:
         """Serve until stopped."""

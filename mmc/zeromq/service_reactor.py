@@ -19,7 +19,7 @@ from mmc.zeromq.sockets import connect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mmc.actors.contract import Actor, Effect
+    from mmc.actors.contract import Actor, Audit, Effect
     from mmc.wire.sequence import Frames
 
 _BURST = 512
@@ -113,13 +113,18 @@ class ServiceReactor:
         log: Log,
         persist: Callable[[bytes], None] | None = None,
         on_note: Callable[[str], None] | None = None,
+        audit: Callable[[str, Audit], None] | None = None,
     ) -> None:
-        """``persist`` writes down, durably, what the actor asks for; ``on_note`` hears every note."""
+        """``persist`` writes down, durably, what the actor asks for; ``on_note`` hears every note.
+
+        ``audit`` writes what is for the audit log; None: there is none.
+        """
         self._actor = actor
         self._ports = ports
         self._log = log
         self._persist = persist
         self._on_note = on_note
+        self._audit = audit
         self._notes: dict[str, float] = {}
         self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
@@ -203,8 +208,8 @@ class ServiceReactor:
                     self._ports.subscribe(effect)
                 case Persist(data):
                     self._write_down(data)
-                case Note(event, detail):
-                    self._note(event, detail)
+                case Note(event, detail, audit):
+                    self._note(event, detail, audit)
 
     def _write_down(self, data: bytes) -> None:
         """Persist; where that fails the service goes on, since its ranks know their terms themselves."""
@@ -214,10 +219,16 @@ class ServiceReactor:
         except OSError as reason:
             self._note("membership not written down", str(reason))
 
-    def _note(self, event: str, detail: str) -> None:
-        """Log, at most one line a second for each kind of event."""
+    def _note(self, event: str, detail: str, audit: Audit | None = None) -> None:
+        """Log: what is audited each time, of anything else at most one line a second for each kind."""
         if self._on_note is not None:
             self._on_note(event)
+        if audit is not None:
+            if self._audit is not None:
+                self._audit(event, audit)
+            if detail:
+                self._log.info(event, detail=detail)
+            return
         moment = now()
         if moment - self._notes.get(event, -1.0) >= 1.0:
             self._notes[event] = moment

@@ -5,9 +5,12 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
+from mmc.actors.contract import Audit, Note
 from mmc.errors import Code
+from mmc.wire.requests import Remove
 
 if TYPE_CHECKING:
+    from mmc.actors.contract import Effect
     from mmc.actors.reception import Request
 
 
@@ -61,3 +64,14 @@ class Batches:
     def next_deadline(self) -> float | None:
         """When the next one ends."""
         return self._queue[0][0] if self._queue else None
+
+
+def removals(batch: Batch) -> list[Effect]:
+    """What the audit log keeps of a complete request: the keys that it removed, and for which client."""
+    request = batch.request
+    if not isinstance(request.message, Remove) or request.session is None:
+        return []
+    keys = request.message.keys
+    removed = tuple(key for key, code in zip(keys, batch.codes, strict=True) if code == Code.OK)
+    audit = Audit((("client", f"{request.session.client:016x}"),), removed)
+    return [Note("removed", "", audit)] if removed else []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgpack
 
-from mmc.actors.contract import Note, Persist
+from mmc.actors.contract import Audit, Note, Persist
 from mmc.cache.membership import MembershipTable, Peer
 from mmc.errors import Code, error_for
 from mmc.identifiers import Location, Member, ObjectVersion
@@ -81,8 +81,10 @@ class Roster:
         wanted = Member(join.rank, 0, 0, join.segment, join.boot, join.capacity, join.path, join.control_url)
         before = {peer.member.rank: peer.member.segment for peer in self.table.peers()}
         member, wipe = self.table.admit(wanted, self.epoch, request.session.number, now)
+        gone: list[Effect] = []
         if before.get(member.rank, member.segment) != member.segment:
             naming.lose_rank(member.rank, now)
+            gone.append(self._gone(member.rank, "was replaced by another segment"))
         self._admitted.add(member.segment)
         naming.begin_report(member.rank)
         limits = self._limits
@@ -94,8 +96,10 @@ class Roster:
             limits.evict_threshold_high_percent,
             limits.evict_threshold_low_percent,
         )
-        note = Note("rank admitted", f"rank {member.rank} at {join.path}, wipe {wipe}")
-        return reply, [self.persisted(), note]
+        note = self._note(
+            "rank admitted", member.rank, f"at {join.path}, wipe {wipe}", ("segment", f"{join.segment:016x}")
+        )
+        return reply, [self.persisted(), *gone, note]
 
     def peer_of(self, request: Request) -> Peer:
         """The rank that a request comes from.
@@ -143,7 +147,14 @@ class Roster:
         """The rank is no member any more."""
         self.table.give_up(rank)
         naming.lose_rank(rank, now)
-        return [self.persisted(), Note("rank gone", f"rank {rank} {why}")]
+        return [self.persisted(), self._gone(rank, why)]
+
+    def _gone(self, rank: int, why: str) -> Note:
+        return self._note("rank gone", rank, why, ("reason", why))
+
+    def _note(self, event: str, rank: int, detail: str, about: tuple[str, str]) -> Note:
+        """A change of the membership, for both logs."""
+        return Note(event, f"rank {rank} {detail}", Audit((("rank", rank), ("epoch", self.epoch), about)))
 
     def judge(self, naming: Naming, now: float) -> list[Effect]:
         """Suspect and give up the silent, unless it was this service that slept."""

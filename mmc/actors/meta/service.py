@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmc.actors.contract import Note, Publish
+from mmc.actors.contract import Audit, Note, Publish
 from mmc.actors.meta.answers import claim_names, confirm_records, lookup
-from mmc.actors.meta.batches import Batch, Batches
+from mmc.actors.meta.batches import Batch, Batches, removals
 from mmc.actors.meta.naming import Naming
 from mmc.actors.meta.roster import Roster
 from mmc.actors.reception import Reception
@@ -66,7 +66,7 @@ class MetaActor:
 
     def start(self) -> list[Effect]:
         """What is to be done before anything is received."""
-        return [self.roster.persisted()]
+        return [self.roster.persisted(), self._new_epoch("the service starts")]
 
     def receive(self, source: Address, frames: Frames, now: float) -> list[Effect]:
         """Take one request."""
@@ -244,8 +244,11 @@ class MetaActor:
         self.roster.begin_epoch(epoch, now)
         self.reception.restart(epoch)
         self.naming = Naming(self._limits)
-        note = Note("new epoch", f"a rank knew epoch {epoch - 1}: this is {epoch}")
-        return [self.roster.persisted(), *effects, note]
+        return [self.roster.persisted(), *effects, self._new_epoch(f"a rank knew epoch {epoch - 1}")]
+
+    def _new_epoch(self, why: str) -> Note:
+        audit = Audit((("epoch", self.epoch), ("reason", why)))
+        return Note("new epoch", f"epoch {self.epoch}: {why}", audit)
 
     def _status(self, now: float) -> replies.StatusReport:
         counters = {
@@ -290,6 +293,7 @@ class MetaActor:
         for batch in self._complete:
             codes = tuple(int(code or Code.OK) for code in batch.codes)
             effects += self.reception.reply(batch.request, replies.Codes(codes))
+            effects += removals(batch)
         self._complete.clear()
         for rank in self.naming.outboxes.ranks():
             effects += self._publish_commands(rank, now)
