@@ -13,16 +13,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from mmc.actors.client import asking
+from mmc.actors.client.listing import Listing, list_keys
 from mmc.actors.client.reading import await_ranks
 from mmc.arguments import seconds_of
 from mmc.config import load_config
 from mmc.connection import Connection
 from mmc.errors import Code, error_for, raise_for
-from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan
+from mmc.identifiers import as_bytes
+from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan, unlease_plan
 from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from types import TracebackType
 
     from mmc.actors.client.asking import KeyInfo
@@ -93,7 +95,7 @@ class AsyncClient:
     async def _do(self, plan: Plan[T], timeout: float | None) -> T:
         if self._closed:
             raise error_for(Code.CLIENT_CLOSED, "this call")
-        if not plan.try_hints(self._connection.actor.reader, access_clock()):
+        if not plan.try_hints(self._connection.actor, access_clock()):
             await self._run(plan.operation, timeout)
         return plan.result()
 
@@ -182,6 +184,14 @@ class AsyncClient:
         """Per key what is known of it, or a code."""
         return await self._do(QueryPlan(keys), timeout)
 
+    async def keys(self, prefix: str | bytes = "", *, timeout: float | None = None) -> AsyncIterator[str]:
+        """The keys of all readable objects that begin with ``prefix``, each once, page by page."""
+        listing = Listing(as_bytes(prefix))
+        while not listing.is_complete:
+            page = await self._run(partial(list_keys, cursor=listing.cursor), timeout)
+            for key in listing.take(page):
+                yield key
+
     async def remove(self, key: str | bytes, *, timeout: float | None = None) -> None:
         """Remove an object."""
         raise_for((await self.remove_batch([key], timeout=timeout))[0], key)
@@ -196,9 +206,11 @@ class AsyncClient:
         """Lease objects; one code per key."""
         return await self._do(lease_plan(keys, ttl_ms), timeout)
 
-    async def unlease_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
-        """End this client's leases early; one code per key."""
-        return await self._do(CodesPlan(keys, asking.unlease), timeout)
+    async def unlease_batch(
+        self, keys: Sequence[str | bytes], *, abandoned: bool = False, timeout: float | None = None
+    ) -> list[Code]:
+        """End this client's leases early, or also those of closed clients; one code per key."""
+        return await self._do(unlease_plan(keys, abandoned=abandoned), timeout)
 
     async def wait_for_ranks(self, count: int, *, timeout: float | None = None) -> None:
         """Wait until ``count`` ranks of this host are live."""

@@ -16,18 +16,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from mmc.actors.client import asking
+from mmc.actors.client.listing import Listing, list_keys
 from mmc.actors.client.reading import await_ranks
 from mmc.arguments import seconds_of
 from mmc.config import load_config
 from mmc.connection import Connection
 from mmc.errors import Code, error_for, raise_for
-from mmc.identifiers import encode_key
-from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan
+from mmc.identifiers import as_bytes, encode_key
+from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan, unlease_plan
 from mmc.view import View
 from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from mmc.actors.client.asking import KeyInfo
@@ -94,7 +95,7 @@ class Client:
     def _do(self, plan: Plan[T], timeout: float | None) -> T:
         connection = self._connection
         seconds = seconds_of(timeout, self._config.client.timeout_ms)
-        if not plan.try_hints(connection.actor.reader, access_clock()):
+        if not plan.try_hints(connection.actor, access_clock()):
             connection.reactor.run(plan.operation(connection.actor, now() + seconds))
         return plan.result()
 
@@ -247,6 +248,20 @@ class Client:
         """Per key what is known of it, or a code."""
         return self._do(QueryPlan(keys), timeout)
 
+    def keys(self, prefix: str | bytes = "", *, timeout: float | None = None) -> Iterator[str]:
+        """The keys of all readable objects that begin with ``prefix``, in no order, each once.
+
+        They come page by page.  What is there from the beginning to the end is listed; what comes or goes
+        meanwhile may be.  A key that is no UTF-8 has its other bytes as lone surrogates, as every call takes
+        them.  ``timeout`` is for each page, in seconds.
+
+        Raises:
+            CacheError: -3014, a rank has not yet told what it holds; -3017, -3004, no answer.
+        """
+        listing = Listing(as_bytes(prefix))
+        while not listing.is_complete:
+            yield from listing.take(self._run(partial(list_keys, cursor=listing.cursor), timeout))
+
     # Remove, lease
 
     def remove(self, key: str | bytes, *, timeout: float | None = None) -> None:
@@ -290,9 +305,21 @@ class Client:
         """
         raise_for(self.unlease_batch([key], timeout=timeout)[0], key)
 
-    def unlease_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
-        """End this client's leases early.  Per key 0, also where it had none, or -3007."""
-        return self._do(CodesPlan(keys, asking.unlease), timeout)
+    def unlease_batch(
+        self, keys: Sequence[str | bytes], *, abandoned: bool = False, timeout: float | None = None
+    ) -> list[Code]:
+        """End this client's leases early.
+
+        Args:
+            keys: the objects' keys.
+            abandoned: end also the leases of clients that were closed.  Of clients that died the leases
+                last until their time is over.
+            timeout: seconds.
+
+        Returns:
+            Per key 0, also where there was no lease, or -3007.
+        """
+        return self._do(unlease_plan(keys, abandoned=abandoned), timeout)
 
     # The cluster
 

@@ -60,23 +60,38 @@ class Member(NamedTuple):
 
 
 def encode_key(key: str | bytes) -> bytes:
-    """A user's key as bytes.
+    """A user's key as bytes; the inverse of :func:`decode_key`.
 
     Raises:
         InvalidArgument: not a ``str`` or ``bytes``, empty, longer than 255 bytes, or with a NUL.
     """
-    if isinstance(key, str):
-        try:
-            key = key.encode()
-        except UnicodeEncodeError:
-            raise InvalidArgument("a key must be encodable as UTF-8") from None
-    elif not isinstance(key, bytes):
-        raise InvalidArgument(f"a key must be str or bytes, not {type(key).__name__}")
+    key = as_bytes(key)
     if not 0 < len(key) <= MAX_KEY_BYTES:
         raise InvalidArgument(f"a key must have 1 to {MAX_KEY_BYTES} bytes, not {len(key)}")
     if 0 in key:
         raise InvalidArgument("a key must not contain a NUL byte")
     return key
+
+
+def as_bytes(key: str | bytes) -> bytes:
+    """A key, or the beginning of keys, as bytes.
+
+    Raises:
+        InvalidArgument: not a ``str`` or ``bytes``, or no UTF-8 can be made of it.
+    """
+    if isinstance(key, str):
+        try:
+            return key.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise InvalidArgument("a key must be encodable as UTF-8") from None
+    if not isinstance(key, bytes):
+        raise InvalidArgument(f"a key must be str or bytes, not {type(key).__name__}")
+    return key
+
+
+def decode_key(key: bytes) -> str:
+    """A key as text: bytes that are no UTF-8 become lone surrogates, and these bytes again."""
+    return key.decode("utf-8", "surrogateescape")
 
 
 def is_key(key: bytes) -> bool:

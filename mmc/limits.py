@@ -74,6 +74,7 @@ class ClientLimits:
     locations_max: int
     keys_per_message: int
     background_tick_ms: int
+    report_ms: int
 
 
 @dataclass(frozen=True, slots=True)

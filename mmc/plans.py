@@ -7,6 +7,7 @@ the call's result of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mmc.actors.client import asking, putting, reading
@@ -19,8 +20,8 @@ from mmc.errors import Code, InvalidArgument
 
 if TYPE_CHECKING:
     from mmc.arguments import BufferLike
-    from mmc.segments.reader import Reader
 
+_THERE = (Code.OK, Code.WRONG_SIZE)
 T_co = TypeVar("T_co", covariant=True)
 Asking = Callable[[ClientActor, Sequence[bytes], float], Operation[list[Code]]]
 
@@ -28,7 +29,7 @@ Asking = Callable[[ClientActor, Sequence[bytes], float], Operation[list[Code]]]
 class Plan(Protocol[T_co]):
     """One call."""
 
-    def try_hints(self, reader: Reader, clock: int) -> bool:
+    def try_hints(self, actor: ClientActor, clock: int) -> bool:
         """Do what needs no message; True when that was all.  Under no lock."""
         ...
 
@@ -58,7 +59,7 @@ class PutPlan:
         self._replicas = replicas
         self._preferred = list(preferred)
 
-    def try_hints(self, _reader: Reader, _clock: int) -> bool:
+    def try_hints(self, _actor: ClientActor, _clock: int) -> bool:
         """A put always asks, unless no key is valid."""
         return not self._keys.valid
 
@@ -91,14 +92,18 @@ class ReadPlan:
             self._wants = [Want(k, t) for k, t in zip(self._keys.valid, pieces, strict=True)]
         self._missing: list[Want] = []
 
-    def try_hints(self, reader: Reader, clock: int) -> bool:
+    def try_hints(self, actor: ClientActor, clock: int) -> bool:
         """Read what hints lead to."""
+        reader = actor.reader
         self._missing = [want for want in self._wants if not want.try_hints(reader, clock)]
+        actor.gets += len(self._wants)
+        actor.hits += len(self._wants) - len(self._missing)
         return not self._missing
 
     def operation(self, actor: ClientActor, deadline: float) -> Operation[None]:
         """Read the rest by asking."""
-        return reading.read(actor, self._missing, deadline)
+        yield from reading.read(actor, self._missing, deadline)
+        actor.hits += sum(want.code in _THERE for want in self._missing)
 
     def result(self) -> list[Code]:
         """One code per key."""
@@ -121,9 +126,9 @@ class ExistPlan:
         self._codes = [Code.OK] * len(self._keys.valid)
         self._missing: list[int] = []
 
-    def try_hints(self, reader: Reader, clock: int) -> bool:
+    def try_hints(self, actor: ClientActor, clock: int) -> bool:
         """See what is on this host."""
-        valid = self._keys.valid
+        reader, valid = actor.reader, self._keys.valid
         self._missing = [i for i, key in enumerate(valid) if not reader.has(key, clock)]
         return not self._missing
 
@@ -147,7 +152,7 @@ class QueryPlan:
         self._keys = Keys(keys)
         self._infos: list[KeyInfo | Code] = list(self._keys.codes)
 
-    def try_hints(self, _reader: Reader, _clock: int) -> bool:
+    def try_hints(self, _actor: ClientActor, _clock: int) -> bool:
         """The meta service knows, nobody else."""
         return not self._keys.valid
 
@@ -170,7 +175,7 @@ class CodesPlan:
         self._keys = Keys(keys)
         self._ask = ask
 
-    def try_hints(self, _reader: Reader, _clock: int) -> bool:
+    def try_hints(self, _actor: ClientActor, _clock: int) -> bool:
         """Only asking will do."""
         return not self._keys.valid
 
@@ -181,6 +186,11 @@ class CodesPlan:
     def result(self) -> list[Code]:
         """One code per key."""
         return self._keys.codes
+
+
+def unlease_plan(keys: Sequence[str | bytes], *, abandoned: bool) -> CodesPlan:
+    """End leases early; ``abandoned``: also those of clients that were closed."""
+    return CodesPlan(keys, partial(asking.unlease, abandoned=abandoned))
 
 
 def lease_plan(keys: Sequence[str | bytes], ttl_ms: int) -> CodesPlan:

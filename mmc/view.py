@@ -34,7 +34,10 @@ class View:
         connection.opened_view()
         try:
             deadline = now() + timeout_s
-            pinned = connection.reactor.run(pin(connection.actor, key, deadline))
+            actor = connection.actor
+            actor.gets += 1
+            pinned = connection.reactor.run(pin(actor, key, deadline))
+            actor.hits += not isinstance(pinned, Code)
         except BaseException:  # boundary: clears away and raises again
             connection.closed_view()
             raise

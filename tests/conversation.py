@@ -33,6 +33,7 @@ CLIENT_LIMITS = ClientLimits(
     locations_max=1,
     keys_per_message=1,
     background_tick_ms=1,
+    report_ms=1000,
 )
 
 

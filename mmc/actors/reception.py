@@ -68,6 +68,7 @@ class Reception:
         self._draw = draw
         self.epoch = epoch
         self._sessions: OrderedDict[int, Session] = OrderedDict()
+        self._parted: OrderedDict[int, None] = OrderedDict()
         self._in_flight: dict[tuple[int, int], Request] = {}
         self.counters: Counter[str] = Counter()
 
@@ -126,8 +127,15 @@ class Reception:
         return session
 
     def close(self, session: Session) -> None:
-        """End a session."""
+        """End a session whose peer has said goodbye."""
         self._sessions.pop(session.number, None)
+        self._parted[session.number] = None
+        if len(self._parted) > self._limits.sessions_max:
+            self._parted.popitem(last=False)
+
+    def has_parted(self, number: int) -> bool:
+        """Whether the peer of this session has said goodbye, as far as remembered."""
+        return number in self._parted
 
     def _admit(
         self, source: Address, header: Header, frames: Frames, now: float

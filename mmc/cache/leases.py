@@ -38,6 +38,10 @@ class Leases:
             del self._ends[key]
         return True
 
+    def holders(self, key: bytes) -> tuple[int, ...]:
+        """The sessions that lease a key; 0 stands for those of an earlier epoch."""
+        return tuple(self._ends.get(key, ()))
+
     def forget(self, key: bytes) -> None:
         """The key is gone."""
         self._ends.pop(key, None)

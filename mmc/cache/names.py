@@ -10,6 +10,12 @@ An entry moves through states by the table :data:`TRANSITIONS` and by nothing el
 
 A replica is known by (rank, record): at most one entry has it, and the order of a rank's replicas,
 coldest first, is the order of eviction.
+
+A *page* lists readable entries by walking the record numbers of one rank after another, from a cursor.
+Nothing is kept between pages.  A key that is readable in one confirmed place from the first page to the
+last is listed at least once, since its number stays where it is and the walk passes it; a key with replicas
+is listed once for each.  The walk of a rank ends with the highest number that the rank itself has confirmed:
+what a client claims is its word alone, and could be any number.
 """
 
 from __future__ import annotations
@@ -91,6 +97,7 @@ class Names:
         """Nothing is known."""
         self._entries: dict[bytes, Entry] = {}
         self._by_rank: dict[int, OrderedDict[int, Entry]] = {}
+        self._highest: dict[int, int] = {}
 
     def __len__(self) -> int:
         """How many keys have an entry."""
@@ -113,6 +120,23 @@ class Names:
         """A rank's replicas, coldest first."""
         return self._by_rank.setdefault(rank, OrderedDict())
 
+    def page(self, rank: int, record: int, count: int) -> tuple[list[Entry], int, int]:
+        """Readable entries from a cursor on, at most ``count`` records further, and the next cursor.
+
+        The first cursor is (0, 0), and so is the one after the last page.  ``count`` is at least 1.
+        """
+        listed: list[Entry] = []
+        for number in sorted(number for number in self._highest if number >= rank):
+            highest, held = self._highest[number], self._by_rank[number]
+            first = record if number == rank else 0
+            stop = min(highest + 1, first + count)
+            there = (held.get(at) for at in range(first, stop))
+            listed += [entry for entry in there if entry and entry.state is NameState.READABLE]
+            if stop <= highest:
+                return listed, number, stop
+            count -= max(0, stop - first)
+        return listed, 0, 0
+
     def claim(self, key: bytes, version: ObjectVersion, size: int, places: tuple[Location, ...]) -> Entry:
         """Take an absent key."""
         assert key not in self._entries
@@ -132,12 +156,14 @@ class Names:
         if place not in entry.replicas:
             entry.replicas = (*entry.replicas, place)
         self._attach(entry, place)
+        self._raise(place)
         entry.unconfirmed = tuple(other for other in entry.unconfirmed if other != place)
         entry.move(NameEvent.REPORT)
         return entry
 
     def confirm(self, entry: Entry, place: Location) -> None:
         """A rank has seen this replica published."""
+        self._raise(place)
         entry.unconfirmed = tuple(other for other in entry.unconfirmed if other != place)
         entry.move(NameEvent.CONFIRM)
 
@@ -166,6 +192,8 @@ class Names:
         held = self.on_rank(place.rank)
         if held.get(place.record) is entry:
             del held[place.record]
+        if not held:
+            self._highest.pop(place.rank, None)
         if entry.replicas:
             return
         if entry.leaving:
@@ -179,6 +207,9 @@ class Names:
     def _attach(self, entry: Entry, place: Location) -> None:
         held = self.on_rank(place.rank)
         held[place.record] = entry
+
+    def _raise(self, place: Location) -> None:
+        self._highest[place.rank] = max(place.record, self._highest.get(place.rank, 0))
 
     def check(self) -> None:
         """Invariants: entries are in one live state, and both directions agree."""

@@ -17,7 +17,7 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
@@ -31,13 +31,14 @@ from mmc.segments.layout import (
     format_segment,
     open_segment,
 )
-from mmc.segments.lockfile import close_at_fork, is_at, open_locked, try_lock
+from mmc.segments.lockfile import close_at_fork, is_at, is_free, open_locked, try_lock
 from mmc.segments.mapping import BufferMemory, map_descriptor
 
 if TYPE_CHECKING:
     from mmc.segments.layout import Layout
 
-_GOOD_FILESYSTEMS = ("tmpfs", "ext4", "xfs")
+GOOD_FILESYSTEMS = ("tmpfs", "ext4", "xfs")
+"""What a segment directory may lie on."""
 
 
 def boot_id() -> int:
@@ -71,6 +72,14 @@ class OwnedSegment:
             self._descriptor = -1
 
 
+class Orphan(NamedTuple):
+    """A segment that no service holds: its file, its bytes, and whether it waits for its service's return."""
+
+    path: Path
+    size: int
+    waits: bool
+
+
 class SegmentDirectory:
     """Files of one ``segment_dir``."""
 
@@ -84,9 +93,9 @@ class SegmentDirectory:
         self.mode = mode
         if not self.path.is_dir() or not os.access(self.path, os.W_OK | os.X_OK):
             raise CannotCreate(f"segment_dir {path} is not a directory that uid {os.getuid()} may write")
-        kind = _filesystem_of(self.path)
-        if kind not in _GOOD_FILESYSTEMS:
-            raise CannotCreate(f"segment_dir {path} is on {kind}; use one of {', '.join(_GOOD_FILESYSTEMS)}")
+        kind = filesystem_of(self.path)
+        if kind not in GOOD_FILESYSTEMS:
+            raise CannotCreate(f"segment_dir {path} is on {kind}; use one of {', '.join(GOOD_FILESYSTEMS)}")
 
     def require(self, wanted: int) -> None:
         """Check that ``wanted`` bytes of files fit.
@@ -165,6 +174,27 @@ class SegmentDirectory:
             finally:
                 os.close(descriptor)
         return removed
+
+    def orphans(self) -> list[Orphan]:
+        """Segments here that no service holds; none is removed or changed.
+
+        Files that this user may not open are passed over: their services may be alive.
+        """
+        found = []
+        for path in sorted(self.path.glob("mmc-*.dram")):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                continue
+            try:
+                if is_free(descriptor) and is_at(descriptor, path):
+                    memory = _map(descriptor, writable=False)
+                    segment = open_segment(memory, len(memory)) if memory else None
+                    waits = segment is not None and bool(segment.words[AT_KEEP]) and _is_usable(segment)
+                    found.append(Orphan(path, os.fstat(descriptor).st_size, waits=waits))
+            finally:
+                os.close(descriptor)
+        return found
 
     def _allocate(self, descriptor: int, path: Path, wanted: int) -> None:
         try:
@@ -255,7 +285,7 @@ def _too_small(directory: Path, wanted: int, available: int) -> str:
     )
 
 
-def _filesystem_of(path: Path) -> str:
+def filesystem_of(path: Path) -> str:
     """The type of the mount that a path lies on, from /proc/self/mountinfo."""
     device = path.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"

@@ -41,6 +41,16 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
+def is_free(descriptor: int) -> bool:
+    """Whether nobody holds the lock of an open file; it is held here for a moment, and by all who ask."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
+
+
 def open_locked(path: Path, flags: int, mode: int) -> int | None:
     """Open and lock a file that is still at its path afterwards; None when another holds it.
 

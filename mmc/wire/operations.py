@@ -23,6 +23,7 @@ class Operation(IntEnum):
     STATUS = 8
     GOODBYE = 9
     KEEP_ALIVE = 10
+    LIST_KEYS = 11
     JOIN = 16
     REPORT = 17
     HEARTBEAT = 18
@@ -48,6 +49,7 @@ class Operation(IntEnum):
     ADMITTED = 135
     PULSE = 136
     RESERVED = 137
+    KEY_PAGE = 138
     FAILURE = 255
 
 

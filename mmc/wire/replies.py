@@ -10,6 +10,7 @@ from mmc.wire.shapes import (
     Code_,
     Codes_,
     Counters,
+    Keys,
     Members,
     Places,
     RankCounters,
@@ -129,6 +130,18 @@ class Reserved(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPage(Message):
+    """Readable keys with their sizes in bytes, and the next cursor; (0, 0) after the last page."""
+
+    operation = Operation.KEY_PAGE
+    aligned = ("keys", "sizes")
+    keys: Keys
+    sizes: Uints
+    next_rank: Uint
+    next_record: Uint
+
+
+@dataclass(frozen=True, slots=True)
 class Failure(Message):
     """The request as a whole was refused."""
 
@@ -168,7 +181,7 @@ class MemberChange(Message):
 
 
 REPLIES = (
-    Welcome, Found, Claimed, Codes, Membership, StatusReport, Admitted, Pulse, Reserved, Commands,
-    Failure,
+    Welcome, Found, Claimed, Codes, Membership, StatusReport, Admitted, Pulse, Reserved, KeyPage,
+    Commands, Failure,
 )  # fmt: skip
 EVENTS = (Commands, MemberChange)

@@ -81,12 +81,13 @@ class Lease(Message):
 
 @dataclass(frozen=True, slots=True)
 class Unlease(Message):
-    """Ends this session's leases early."""
+    """Ends this session's leases early; ``abandoned``: also those of sessions that have said goodbye."""
 
     operation = Operation.UNLEASE
     aligned = ("keys",)
     mutates = True
     keys: Keys
+    abandoned: Bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,29 @@ class Goodbye(Message):
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive(Message):
-    """Keeps the session."""
+    """Keeps the session.
+
+    ``counters`` are totals since the client began, of which the meta service keeps the latest: ``gets``,
+    objects asked for, and ``hits``, those that were there.  A name that is missing is not changed.
+    """
 
     operation = Operation.KEEP_ALIVE
+    counters: Counters = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListKeys(Message):
+    """Which readable keys are there, from a cursor on?  It begins with (0, 0).
+
+    At most ``count`` records are looked at.  Nothing is kept between pages: a key that is readable in one
+    place from the first page to the last is told at least once, in no order; replicas repeat it.  -3014
+    while a member has not reported.
+    """
+
+    operation = Operation.LIST_KEYS
+    rank: Uint
+    record: Uint
+    count: Uint
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +303,7 @@ class Unpin(Message):
 
 REQUESTS_TO_META = (
     Hello, Lookup, Claim, Remove, Lease, Unlease, MembersQuery, StatusQuery, Goodbye,
-    KeepAlive, Join, Report, Heartbeat, Confirmed, Acknowledge, Pressure, Resync, Leave,
+    KeepAlive, ListKeys, Join, Report, Heartbeat, Confirmed, Acknowledge, Pressure, Resync, Leave,
 )  # fmt: skip
 REQUESTS_TO_RANK = (
     Hello, Reserve, Return, Forfeit, Confirm, Pin, Unpin, Goodbye, KeepAlive,

@@ -131,7 +131,7 @@ class ClientProcess(Process):
 
     def do(self, plan: Plan[T], deadline: float) -> T:
         """Carry out a call as the public client does."""
-        if not plan.try_hints(self.actor.reader, int(self.world.now * _CLOCK_PER_S)):
+        if not plan.try_hints(self.actor, int(self.world.now * _CLOCK_PER_S)):
             self.run(plan.operation(self.actor, deadline))
         return plan.result()
 

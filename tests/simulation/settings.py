@@ -58,6 +58,7 @@ CLIENT = ClientLimits(
     locations_max=16,
     keys_per_message=8,
     background_tick_ms=50,
+    report_ms=600_000,
 )
 
 
@@ -137,6 +138,7 @@ def draw_settings(random: Random) -> Settings:
             locations_max=random.choice((1, 4, 64)),
             keys_per_message=random.choice((1, 3, 8)),
             background_tick_ms=50,
+            report_ms=600_000,
         ),
         read_only_clients=0,
         persists=True,

@@ -3,7 +3,7 @@
 import pytest
 
 from mmc.errors import InvalidArgument
-from mmc.identifiers import MAX_KEY_BYTES, Term, encode_key, key_hash, rendezvous_weight
+from mmc.identifiers import MAX_KEY_BYTES, Term, decode_key, encode_key, key_hash, rendezvous_weight
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,7 @@ from mmc.identifiers import MAX_KEY_BYTES, Term, encode_key, key_hash, rendezvou
         (b"k", b"k"),
         ("\N{SNOWMAN}", b"\xe2\x98\x83"),
         (b"\xff\xfe", b"\xff\xfe"),
+        ("\udcff\udcfe", b"\xff\xfe"),
         ("k" * MAX_KEY_BYTES, b"k" * MAX_KEY_BYTES),
     ],
 )
@@ -40,6 +41,12 @@ def test_what_is_no_key_is_refused_with_the_reason(key: object, why: str) -> Non
     """A key that can never work is refused, and the sentence says why."""
     with pytest.raises(InvalidArgument, match=why):
         encode_key(key)  # type: ignore[arg-type] # users are not all type checked
+
+
+def test_a_key_as_text_is_the_same_key() -> None:
+    """Bytes that are no UTF-8 are text that gives the same bytes again."""
+    for key in (b"k", "\N{SNOWMAN}".encode(), b"\xff\xfe", b"a\xe2\x98"):
+        assert encode_key(decode_key(key)) == key
 
 
 def test_hashes_and_weights_are_part_of_the_format() -> None:

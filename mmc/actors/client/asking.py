@@ -176,9 +176,11 @@ def lease(client: ClientActor, keys: Sequence[bytes], ttl_ms: int, deadline: flo
     return codes_for(client, keys, lambda part: requests.Lease(part, ttl_ms), deadline)
 
 
-def unlease(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[Code]]:
-    """End this client's leases early."""
-    return codes_for(client, keys, requests.Unlease, deadline)
+def unlease(
+    client: ClientActor, keys: Sequence[bytes], deadline: float, *, abandoned: bool = False
+) -> Operation[list[Code]]:
+    """End this client's leases early; ``abandoned``: also those of clients that were closed."""
+    return codes_for(client, keys, lambda part: requests.Unlease(part, abandoned), deadline)
 
 
 def status(client: ClientActor, deadline: float) -> Operation[replies.StatusReport | Code]:

@@ -67,6 +67,10 @@ class ClientActor:
         self._waiting: dict[Call[object], None] = {}
         self._effects: list[Effect] = []
         self.counters: Counter[str] = Counter()
+        self.gets = 0
+        self.hits = 0
+        self._told = (0, 0)
+        self._tell_at = 0.0
         self.now = 0.0
 
     # The interface of an actor
@@ -92,6 +96,8 @@ class ClientActor:
         """Retry, time out, confirm, and return what is idle."""
         self.now = now
         self._link.expire(now)
+        if self._has_news() and self._tell_at <= now:
+            self._tell()
         for handle in list(self.ranks.values()):
             handle.expire(now)
         for call in self._waiting:
@@ -101,7 +107,7 @@ class ClientActor:
 
     def next_deadline(self) -> float | None:
         """When :meth:`expire` has something to do."""
-        times = [self._link.next_deadline()]
+        times = [self._link.next_deadline(), self._tell_at if self._has_news() else None]
         times.extend(handle.next_deadline() for handle in self.ranks.values())
         times.extend(call.wake_at for call in self._waiting)
         return min((time for time in times if time is not None), default=None)
@@ -173,9 +179,25 @@ class ClientActor:
         """The access clock."""
         return int(self.now * _CLOCK_PER_S)
 
+    # Telling what reads found: the threads that count hold no lock, so a count may be missing
+
+    def _has_news(self) -> bool:
+        return self._link.is_open and (self.gets, self.hits) != self._told
+
+    def _tell(self) -> None:
+        self._tell_at = self.now + self.limits.report_ms / 1000
+        self._told = (self.gets, self.hits)
+        message = requests.KeepAlive((("gets", self.gets), ("hits", self.hits)))
+        self._link.request(message, self._tell_at, self.now, self._heard)
+
+    def _heard(self, ticket: Ticket) -> None:
+        if ticket.code != Code.OK:
+            self._told = (0, 0)
+
     # Membership
 
     def _on_open(self, welcome: replies.Welcome, _now: float) -> None:
+        self._told = (0, 0)
         self._effects.append(Subscribe(welcome.events_url, (MEMBER,)))
         self._take_members(welcome.view, welcome.members)
 
@@ -270,6 +292,8 @@ class ClientActor:
     def say_goodbye(self, now: float) -> list[Effect]:
         """End every session; no answer is awaited."""
         self.now = now
+        if self._has_news():
+            self._tell()
         for link in (self._link, *(handle.link for handle in self.ranks.values())):
             if link.is_open:
                 link.request(requests.Goodbye(), now + _GOODBYE_S, now, _nothing)

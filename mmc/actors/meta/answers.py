@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmc.cache.names import NameState
-from mmc.errors import Code
+from mmc.errors import Code, InvalidArgument, error_for
 from mmc.identifiers import Location, ObjectVersion
 from mmc.wire import replies
+from mmc.wire.shapes import MAX_KEYS
 
 if TYPE_CHECKING:
     from mmc.actors.meta.naming import Naming
     from mmc.cache.membership import MembershipTable
-    from mmc.wire.requests import Claim, Confirmed
+    from mmc.wire.requests import Claim, Confirmed, ListKeys
 
 _NO_VERSION = ObjectVersion(0, 0, 0, 0)
 
@@ -41,6 +42,22 @@ def lookup(naming: Naming, members: MembershipTable, keys: tuple[bytes, ...], no
     return replies.Found(
         tuple(codes), tuple(versions), tuple(sizes), tuple(leased), tuple(places), members.view
     )
+
+
+def list_keys(naming: Naming, members: MembershipTable, asked: ListKeys) -> replies.KeyPage:
+    """A page of readable keys.
+
+    Raises:
+        CacheError: -3014 a member has not reported; -3000 a page of no records.
+    """
+    if not members.all_reported():
+        raise error_for(Code.UNREACHABLE, "listing keys")
+    if not asked.count:
+        raise InvalidArgument("a page looks at one record at least")
+    count = min(asked.count, MAX_KEYS)
+    entries, next_rank, next_record = naming.names.page(asked.rank, asked.record, count)
+    keys = tuple(entry.key for entry in entries)
+    return replies.KeyPage(keys, tuple(entry.size for entry in entries), next_rank, next_record)
 
 
 def claim_names(

@@ -212,14 +212,15 @@ class Naming:
         leasing = Leasing(session, ttl_ms / 1000, waiter, grants=True)
         self._command_leases(entry, CommandKind.LEASE, ttl_ms, leasing)
 
-    def unlease(self, entry: Entry, session: int, waiter: Waiter, now: float) -> None:
-        """End a session's lease early, down to what other sessions still hold."""
-        if not self.leases.remove(entry.key, session):
+    def unlease(self, entry: Entry, sessions: Iterable[int], waiter: Waiter, now: float) -> None:
+        """End the leases of some sessions early, down to what others still hold."""
+        removed = [self.leases.remove(entry.key, session) for session in sessions]
+        if not any(removed):
             waiter[0].settle(waiter[1], Code.OK)
             return
         left_s = self.leases.until(entry.key) - now
         left_ms = int(1000 * min(max(left_s, 0.0), LEASE_SLACK * self._limits.lease_max_ms / 1000))
-        leasing = Leasing(session, 0.0, waiter, grants=False)
+        leasing = Leasing(0, 0.0, waiter, grants=False)
         self._command_leases(entry, CommandKind.UNLEASE, left_ms, leasing)
 
     def _command_leases(self, entry: Entry, kind: CommandKind, argument: int, leasing: Leasing) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmc.actors.contract import Audit, Note, Publish
-from mmc.actors.meta.answers import claim_names, confirm_records, lookup
+from mmc.actors.meta.answers import claim_names, confirm_records, list_keys, lookup
 from mmc.actors.meta.batches import Batch, Batches, removals
 from mmc.actors.meta.naming import Naming
 from mmc.actors.meta.roster import Roster
@@ -15,6 +15,7 @@ from mmc.actors.reception import Reception
 from mmc.cache.eviction import choose_victims, warm
 from mmc.cache.membership import MemberState
 from mmc.cache.names import NameState
+from mmc.cache.tally import Tally
 from mmc.errors import CacheError, Code
 from mmc.wire import replies, requests
 from mmc.wire.codec import Header, encode
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mmc.wire.sequence import Frames
 
 _UINT32 = 4
+_TALLIED = 4
 
 
 class MetaActor:
@@ -53,6 +55,7 @@ class MetaActor:
         self.naming = Naming(limits)
         self.reception = Reception(wire, requests.REQUESTS_TO_META, self.roster.epoch, draw)
         self._batches = Batches()
+        self._tally = Tally(_TALLIED * wire.sessions_max)
         self._complete: list[Batch] = []
         self._member_number = 0
         self._told_view = 0
@@ -91,19 +94,18 @@ class MetaActor:
                 return self._remove(request, keys, now)
             case requests.Lease(keys, ttl_ms):
                 return self._lease(request, keys, ttl_ms)
-            case requests.Unlease(keys):
-                return self._unlease(request, keys, now)
+            case requests.Unlease() as unlease:
+                return self._unlease(request, unlease, now)
             case requests.MembersQuery():
                 return self.reception.reply(request, self._membership())
             case requests.StatusQuery():
                 return self.reception.reply(request, self._status(now))
-            case requests.KeepAlive():
-                return self.reception.reply(request, replies.Codes(()))
+            case requests.ListKeys() as asked:
+                return self.reception.reply(request, list_keys(self.naming, self.roster.table, asked))
+            case requests.KeepAlive(counters):
+                return self._keep_alive(request, dict(counters))
             case requests.Goodbye():
-                effects = self.reception.reply(request, replies.Codes(()))
-                if request.session is not None:
-                    self.reception.close(request.session)
-                return effects
+                return self._part(request)
             case requests.Join() as join:
                 return self._join(request, join, now)
             case _:
@@ -148,6 +150,19 @@ class MetaActor:
             self.roster.table.members() if hello.kind == PeerKind.CLIENT else (),
         )
         return self.reception.reply(request, welcome)
+
+    def _keep_alive(self, request: Request, counters: dict[str, int]) -> list[Effect]:
+        assert request.session is not None
+        if counters:
+            self._tally.tell(request.session.client, counters.get("gets", 0), counters.get("hits", 0))
+        return self.reception.reply(request, replies.Codes(()))
+
+    def _part(self, request: Request) -> list[Effect]:
+        assert request.session is not None
+        effects = self.reception.reply(request, replies.Codes(()))
+        self.reception.close(request.session)
+        self._tally.forget(request.session.client)
+        return effects
 
     def _membership(self) -> replies.Membership:
         return replies.Membership(self.roster.table.view, self.roster.table.members())
@@ -196,13 +211,18 @@ class MetaActor:
         self._batches.open(batch)
         return []
 
-    def _unlease(self, request: Request, keys: tuple[bytes, ...], now: float) -> list[Effect]:
+    def _unlease(self, request: Request, unlease: requests.Unlease, now: float) -> list[Effect]:
         assert request.session is not None
-        batch = Batch(request, len(keys), self._complete)
-        for index, key in enumerate(keys):
+        batch = Batch(request, len(unlease.keys), self._complete)
+        for index, key in enumerate(unlease.keys):
             entry = self._leasable(key, batch, index)
-            if entry is not None:
-                self.naming.unlease(entry, request.session.number, (batch, index), now)
+            if entry is None:
+                continue
+            ended = {request.session.number}
+            if unlease.abandoned:
+                holders = self.naming.leases.holders(key)
+                ended.update(number for number in holders if self.reception.has_parted(number))
+            self.naming.unlease(entry, ended, (batch, index), now)
         self._batches.open(batch)
         return []
 
@@ -260,9 +280,14 @@ class MetaActor:
             "unconfirmed": len(self.naming.claims),
             "leased": len(self.naming.leases),
             "evictions": self.naming.evictions,
+            "gets": self._tally.gets,
+            "hits": self._tally.hits,
             **self.reception.counters,
         }
-        ranks = tuple((p.member.rank, p.counters) for p in self.roster.table.peers())
+        ranks = tuple(
+            (peer.member.rank, (*peer.counters, ("state", peer.member.state)))
+            for peer in self.roster.table.peers()
+        )
         return replies.StatusReport(tuple(counters.items()), ranks)
 
     def expire(self, now: float) -> list[Effect]:

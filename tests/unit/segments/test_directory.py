@@ -368,3 +368,23 @@ def test_sweeping_leaves_no_descriptor_open(directory: SegmentDirectory) -> None
     files = len(list(Path("/proc/self/fd").iterdir()))
     directory.sweep()
     assert len(list(Path("/proc/self/fd").iterdir())) == files
+
+
+def test_orphans_are_named_and_left_alone(directory: SegmentDirectory) -> None:
+    """A segment whose service is gone is an orphan, kept or not; a held one is none, and nothing changes."""
+    create(directory, "mmc-kept.dram").release(keep=True)
+    damaged = directory.path / "mmc-broken.dram"
+    damaged.write_bytes(b"no segment")
+    (directory.path / "mmc-1.client").touch()
+    held = create(directory, "mmc-held.dram")
+    before = names(directory)
+    found = {orphan.path.name: orphan for orphan in directory.orphans()}
+    assert names(directory) == before
+    assert set(found) == {"mmc-kept.dram", "mmc-broken.dram"}
+    assert found["mmc-kept.dram"].waits
+    assert found["mmc-kept.dram"].size == LAYOUT.total
+    assert not found["mmc-broken.dram"].waits
+    held.release(keep=False)
+    again = directory.reattach("mmc-kept.dram")
+    assert again is not None
+    again.release(keep=False)

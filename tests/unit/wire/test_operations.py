@@ -14,6 +14,7 @@ READS = {
     Operation.MEMBERS,
     Operation.STATUS,
     Operation.KEEP_ALIVE,
+    Operation.LIST_KEYS,
     Operation.HEARTBEAT,
     Operation.RESYNC,
 }
