@@ -172,8 +172,6 @@ class ServiceLog(structlog.BoundLoggerBase):
         """What somebody should look at."""
         self._say(WARN, "warning", event, fields)
 
-    warn = warning
-
     def error(self, event: str, **fields: object) -> None:
         """What somebody must look at."""
         self._say(ERROR, "error", event, fields)

@@ -33,12 +33,13 @@ class RotatingFile(RotatingFileHandler):
     """One log with its older files ``.1``, ``.2`` ...; a sink that is attached to no logger.
 
     Attributes:
-        lost: how many writes failed.
+        lost: how many writes failed; the log says so as soon as it can.
     """
 
     def __init__(self, path: Path, size_bytes: int, count: int) -> None:
         """Of ``count`` files, each of about ``size_bytes``; made when first written to."""
         self.lost = 0
+        self._told = 0
         super().__init__(
             path,
             maxBytes=size_bytes,
@@ -64,6 +65,15 @@ class RotatingFile(RotatingFileHandler):
     def format(self, record: logging.LogRecord) -> str:
         """The text as it was handed in; formatters are the program's affair."""
         return str(record.msg)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write; the first line that can be written again is followed by how many were lost."""
+        lost = self.lost
+        super().emit(record)
+        if self._told < lost == self.lost:
+            text = f'level=warning event="lines before this one were lost" writes={lost - self._told}'
+            self._told = lost
+            super().emit(logging.LogRecord("mmc", logging.WARNING, "", 0, text, None, None))
 
     def doRollover(self) -> None:  # noqa: N802 - logging's name
         """Begin a new file; where that fails the present one goes on, longer than it should be."""

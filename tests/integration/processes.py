@@ -103,8 +103,11 @@ class Service:
 class Cluster:
     """A broker, a meta service and local services, each a process of its own."""
 
-    def __init__(self, ranks: int = 2, dram: str = _MB, *, events_url: str = "") -> None:
-        """``events_url`` replaces where the events are heard, for tests that lose some."""
+    def __init__(self, ranks: int = 2, dram: str = _MB, *, events_url: str = "", config: str = "") -> None:
+        """``events_url`` replaces where the events are heard, for tests that lose some.
+
+        ``config`` names a file with other settings for every service.
+        """
         self.directory = tempfile.TemporaryDirectory(prefix="mmc-test-")
         here = self.directory.name
         self.broker = Service(
@@ -114,6 +117,7 @@ class Cluster:
                 backend_url=f"ipc://{here}/requests",
                 publish_url=f"ipc://{here}/publish",
                 events_url="tcp://127.0.0.1:0",
+                config=config,
             ),
         )
         urls = self.broker.facts
@@ -127,6 +131,7 @@ class Cluster:
                 publish_url=urls["publish_url"],
                 events_url=events_url or urls["events_url"],
                 state_dir=here,
+                config=config,
             ),
         )
         self.locals = [
@@ -139,6 +144,7 @@ class Cluster:
                     pool=self.pool,
                     rank=rank,
                     keep=False,
+                    config=config,
                 ),
             )
             for rank in range(ranks)

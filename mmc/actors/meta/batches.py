@@ -67,7 +67,10 @@ class Batches:
 
 
 def removals(batch: Batch) -> list[Effect]:
-    """What the audit log keeps of a complete request: the keys that it removed, and for which client."""
+    """What the audit log keeps of a complete request: the keys that it removed, and for which client.
+
+    It goes before the answer, so that what was answered 0 is in the audit log.
+    """
     request = batch.request
     if not isinstance(request.message, Remove) or request.session is None:
         return []

@@ -317,8 +317,8 @@ class MetaActor:
         effects: list[Effect] = []
         for batch in self._complete:
             codes = tuple(int(code or Code.OK) for code in batch.codes)
-            effects += self.reception.reply(batch.request, replies.Codes(codes))
             effects += removals(batch)
+            effects += self.reception.reply(batch.request, replies.Codes(codes))
         self._complete.clear()
         for rank in self.naming.outboxes.ranks():
             effects += self._publish_commands(rank, now)
