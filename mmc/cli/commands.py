@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from mmc.cli import objects
+from mmc.cli.doctor import examine
+from mmc.cli.options import (
+    BACKEND_URL,
+    EVENTS_URL,
+    META_URL,
+    PUBLISH_URL,
+    TIMEOUT_S,
+    AsJson,
+    BackendUrl,
+    ConfigFile,
+    Dram,
+    EventsUrl,
+    MetaUrl,
+    PublishUrl,
+    StateDir,
+    Timeout,
+)
 from mmc.cli.status import print_status
-from mmc.errors import CacheError
+from mmc.cli.terminal import guarded
 from mmc.identifiers import ANY_RANK
 from mmc.process import stop_on_signals
 from mmc.services.launch import SERVICES, LaunchOptions, log_as
@@ -22,41 +39,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-MetaUrl = Annotated[str, typer.Option(help="Where clients send requests: the broker's URL; port 0 is any.")]
-EventsUrl = Annotated[str, typer.Option(help="Where events are heard.")]
-BackendUrl = Annotated[str, typer.Option(help="Where the meta service meets its broker.")]
-PublishUrl = Annotated[str, typer.Option(help="Where the meta service publishes its events.")]
-ConfigFile = Annotated[str, typer.Option("--config", help="A TOML file that overrides config.toml.")]
-Dram = Annotated[str, typer.Option(help="Pool of each local service, like 512MB or 1GB.")]
-StateDir = Annotated[str, typer.Option(help="Where the membership is written down.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
-_META_URL = "tcp://127.0.0.1:5000"
-_EVENTS_URL = "tcp://127.0.0.1:6000"
-_BACKEND_URL = "tcp://127.0.0.1:5001"
-_PUBLISH_URL = "tcp://127.0.0.1:6001"
-
-
-def _guard(run: Callable[[], None]) -> None:
-    """Run a command; a failure is its sentence on standard error, and exit status 1."""
-    try:
-        run()
-    except CacheError as error:
-        sys.stderr.write(f"mmc: {error}\n")
-        raise typer.Exit(1) from None
-
 
 def _serve(service: str, options: LaunchOptions) -> None:
-    def serve() -> None:
-        log_as(service, options)
-        SERVICES[service](options)
-
-    _guard(serve)
+    log_as(service, options)
+    SERVICES[service](options)
 
 
 @app.command()
+@guarded
 def up(
-    meta_url: MetaUrl = _META_URL,
+    meta_url: MetaUrl = META_URL,
     local: Annotated[int, typer.Option(help="How many local services.")] = 1,
     dram: Dram = "",
     events_url: EventsUrl = "",
@@ -68,33 +60,30 @@ def up(
     options = LaunchOptions(
         meta_url=meta_url, dram=dram, events_url=events_url, state_dir=state_dir, config=config
     )
-
-    def run() -> None:
-        log_as("up", options)
-        supervisor = Supervisor(options, local)
-        stop_on_signals(supervisor, supervisor.force)
-        try:
-            supervisor.start()
-            facts = supervisor.facts()
-            if as_json:
-                line = json.dumps(facts)
-            else:
-                line = f"ready: clients connect to {supervisor.meta_url} ({local} local services)"
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
-            supervisor.watch()
-        finally:
-            supervisor.close()
-
-    _guard(run)
+    log_as("up", options)
+    supervisor = Supervisor(options, local)
+    stop_on_signals(supervisor, supervisor.force)
+    try:
+        supervisor.start()
+        facts = supervisor.facts()
+        if as_json:
+            line = json.dumps(facts)
+        else:
+            line = f"ready: clients connect to {supervisor.meta_url} ({local} local services)"
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        supervisor.watch()
+    finally:
+        supervisor.close()
 
 
 @app.command()
+@guarded
 def broker(
-    meta_url: MetaUrl = _META_URL,
-    backend_url: BackendUrl = _BACKEND_URL,
-    publish_url: PublishUrl = _PUBLISH_URL,
-    events_url: EventsUrl = _EVENTS_URL,
+    meta_url: MetaUrl = META_URL,
+    backend_url: BackendUrl = BACKEND_URL,
+    publish_url: PublishUrl = PUBLISH_URL,
+    events_url: EventsUrl = EVENTS_URL,
     config: ConfigFile = "",
 ) -> None:
     """Run the brokers of one meta service."""
@@ -111,10 +100,11 @@ def broker(
 
 
 @app.command()
+@guarded
 def meta(
-    backend_url: BackendUrl = _BACKEND_URL,
-    publish_url: PublishUrl = _PUBLISH_URL,
-    events_url: EventsUrl = _EVENTS_URL,
+    backend_url: BackendUrl = BACKEND_URL,
+    publish_url: PublishUrl = PUBLISH_URL,
+    events_url: EventsUrl = EVENTS_URL,
     state_dir: StateDir = "",
     config: ConfigFile = "",
 ) -> None:
@@ -132,8 +122,9 @@ def meta(
 
 
 @app.command()
+@guarded
 def local(
-    meta_url: MetaUrl = _META_URL,
+    meta_url: MetaUrl = META_URL,
     dram: Dram = "",
     rank: Annotated[int, typer.Option(help="The rank to be; any by default.")] = ANY_RANK,
     control_url: Annotated[
@@ -159,11 +150,37 @@ def local(
 
 
 @app.command()
+@guarded
 def status(
-    meta_url: MetaUrl = _META_URL,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 3.0,
+    meta_url: MetaUrl = META_URL,
+    timeout: Timeout = TIMEOUT_S,
     config: ConfigFile = "",
     as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
-    """Show the meta service and its ranks."""
-    _guard(lambda: print_status(meta_url, config, timeout, as_json=as_json))
+    """Show the cluster: its ranks, what they hold, hits and misses, and segments that nobody uses."""
+    print_status(meta_url, config, timeout, as_json=as_json)
+
+
+@app.command()
+@guarded
+def doctor(
+    meta_url: MetaUrl = META_URL,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a cluster that may be here.")] = 1.0,
+    config: ConfigFile = "",
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """Check this host, line by line; the exit status is 1 when something must be done."""
+    if not examine(meta_url, config, timeout, as_json=as_json):
+        raise typer.Exit(1)
+
+
+for _name, _command in (
+    ("put", objects.put),
+    ("get", objects.get),
+    ("exists", objects.exists),
+    ("info", objects.info),
+    ("rm", objects.rm),
+    ("keys", objects.list_keys),
+    ("lease", objects.lease),
+):
+    app.command(_name)(_command)

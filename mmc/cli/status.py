@@ -1,57 +1,115 @@
-"""``mmc status``: the counters of the meta service and of every rank."""
+"""``mmc status``: the cluster in one look, or as one JSON object."""
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from mmc.client import Client
+from mmc.cache.membership import MemberState
+from mmc.cli.terminal import connected, say_json
 from mmc.config import load_config
-from mmc.errors import InvalidArgument
+from mmc.errors import CannotCreate
+from mmc.segments.directory import Orphan, SegmentDirectory
 
 if TYPE_CHECKING:
     from mmc.wire.replies import StatusReport
 
+Counters = dict[str, int | str]
+
 _MB = 1e6
-_COLUMNS = ("used_bytes", "reserved_bytes", "quarantined_bytes", "capacity_bytes")
+_SIZES = ("capacity_bytes", "used_bytes", "reserved_bytes", "quarantined_bytes")
+_COUNTS = ("records", "free_records", "objects", "evictions", "clients")
 
 
 def print_status(meta_url: str, config_path: str, timeout: float, *, as_json: bool) -> None:
-    """Ask the meta service and print what it says.
+    """Ask the meta service and print what it says, and which segments of this host nobody uses.
 
     Raises:
         CacheError: -3017, no answer within ``timeout`` seconds.
     """
-    if not timeout > 0:
-        raise InvalidArgument("--timeout must be above 0")
-    config = load_config(config_path or None)
-    limits = replace(config.client, connect_timeout_ms=max(1, int(timeout * 1000)))
-    with Client(meta_url, replace(config, client=limits)) as client:
-        report = client.status(timeout=timeout)
+    with connected(meta_url, config_path, timeout) as client:
+        report = client.status()
+    facts = collect(report, find_orphans(config_path))
     if as_json:
-        ranks = {rank: dict(counters) for rank, counters in report.ranks}
-        sys.stdout.write(f"{json.dumps({'meta': dict(report.counters), 'ranks': ranks})}\n")
+        say_json(facts)
     else:
-        _print_tables(report)
+        _print_tables(facts)
 
 
-def _print_tables(report: StatusReport) -> None:
-    console = Console()
-    meta = dict(report.counters)
+def find_orphans(config_path: str) -> list[Orphan]:
+    """The segments of this host that no service holds; none where ``segment_dir`` cannot be used."""
+    local = load_config(config_path or None).local
+    try:
+        return SegmentDirectory(local.segment_dir, local.segment_mode).orphans()
+    except CannotCreate:
+        return []
+
+
+def collect(report: StatusReport, orphans: list[Orphan]) -> dict[str, object]:
+    """What the JSON object says.
+
+    ``meta``: counters of the meta service; ``ranks``: by rank its counters, and ``state``; ``totals``: their
+    sums, in which ``objects`` counts replicas; ``hit_rate``: hits / gets, or None; ``orphans``: ``path``,
+    ``bytes``, and whether it ``waits`` for its service to come back.
+    """
+    meta = {_snake(name): value for name, value in report.counters}
+    ranks: dict[str, Counters] = {}
+    for rank, pairs in report.ranks:
+        counters: Counters = {_snake(name): value for name, value in pairs}
+        counters["state"] = _state(dict(pairs).get("state", -1))
+        ranks[str(rank)] = counters
+    totals = {name: sum(_number(rank, name) for rank in ranks.values()) for name in (*_SIZES, *_COUNTS)}
+    gets = meta.get("gets", 0)
+    return {
+        "meta": meta,
+        "ranks": ranks,
+        "totals": totals,
+        "hit_rate": meta.get("hits", 0) / gets if gets else None,
+        "orphans": [{"path": str(o.path), "bytes": o.size, "waits": o.waits} for o in orphans],
+    }
+
+
+def _snake(name: str) -> str:
+    return name.replace(" ", "_")
+
+
+def _state(value: int) -> str:
+    return MemberState(value).name.lower() if value in set(MemberState) else "unknown"
+
+
+def _number(counters: Counters, name: str) -> int:
+    value = counters.get(name, 0)
+    return value if isinstance(value, int) else 0
+
+
+def _print_tables(facts: dict[str, object]) -> None:
+    meta, ranks, totals = facts["meta"], facts["ranks"], facts["totals"]
+    assert isinstance(meta, dict)
+    assert isinstance(ranks, dict)
+    assert isinstance(totals, dict)
+    console = Console(soft_wrap=True)
+    rate = facts["hit_rate"]
     console.print(
         f"epoch {meta['epoch']}, up {meta['uptime_ms'] / 1000:.0f} s, {meta['objects']} objects, "
-        f"{meta['evictions']} evictions, {meta['sessions']} sessions"
+        f"{meta['evictions']} evictions, {meta['sessions']} sessions, "
+        f"hit rate {'unknown' if rate is None else f'{rate:.1%}'} of {meta['gets']} gets"
     )
-    table = Table("rank", *(f"{name.removesuffix('_bytes')} MB" for name in _COLUMNS), "objects",
-                  "free records", "evictions", "clients")  # fmt: skip
-    for rank, pairs in report.ranks:
-        counters = dict(pairs)
-        sizes = (f"{counters.get(name, 0) / _MB:.1f}" for name in _COLUMNS)
-        counts = ("objects", "free_records", "evictions", "clients")
-        table.add_row(str(rank), *sizes, *(str(counters.get(name, 0)) for name in counts))
+    sizes = (f"{name.removesuffix('_bytes')} MB" for name in _SIZES)
+    table = Table("rank", "state", *sizes, *(name.replace("_", " ") for name in _COUNTS))
+    for rank, counters in ranks.items():
+        table.add_row(rank, str(counters["state"]), *_cells(counters))
+    table.add_section()
+    table.add_row("all", "", *_cells(totals))
     console.print(table)
+    orphans = facts["orphans"]
+    assert isinstance(orphans, list)
+    for orphan in orphans:
+        fate = "waits for its service" if orphan["waits"] else "the next service that starts here removes it"
+        console.print(f"orphaned segment {orphan['path']}, {orphan['bytes'] / _MB:.1f} MB: {fate}")
+
+
+def _cells(counters: Counters) -> tuple[str, ...]:
+    sizes = (f"{_number(counters, name) / _MB:.1f}" for name in _SIZES)
+    return (*sizes, *(str(_number(counters, name)) for name in _COUNTS))
