@@ -179,7 +179,9 @@ class Names:
         """The rank refused to part with this replica: it is leased, or not even published yet."""
         entry.leaving = tuple(other for other in entry.leaving if other != place)
         entry.replicas = (*entry.replicas, place)
-        if not published:
+        if published:
+            self._raise(place)
+        else:
             entry.unconfirmed = (*entry.unconfirmed, place)
         if entry.state is NameState.LEAVING:
             entry.move(NameEvent.RESTORE)
@@ -220,6 +222,8 @@ class Names:
             assert set(entry.unconfirmed) <= set(entry.replicas)
             for place in (*entry.replicas, *entry.leaving):
                 assert self._by_rank[place.rank][place.record] is entry
+            for place in set(entry.replicas) - set(entry.unconfirmed):
+                assert self._highest[place.rank] >= place.record, "a page passes it"
             ranks = [place.rank for place in entry.replicas]
             assert len(ranks) == len(set(ranks)), "S7: replicas are on distinct ranks"
         for rank, held in self._by_rank.items():

@@ -42,6 +42,7 @@ class Story:
             self._claim(data)
         elif replicas := self._replicas():
             self._change(what, *data.draw(st.sampled_from(replicas)))
+        self.names.check()
         now = self.readable()
         self.staying = {key: places & now.get(key, set()) for key, places in self.staying.items()}
 
