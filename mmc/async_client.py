@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from types import TracebackType
 
-    from mmc.actors.client.asking import KeyInfo
+    from mmc.actors.client.asking import ObjectInfo
     from mmc.actors.client.calls import Call, Operation
     from mmc.actors.client.service import ClientActor
     from mmc.arguments import BufferLike
@@ -92,7 +92,8 @@ class AsyncClient:
                 raise
             return call.result()
 
-    async def _do(self, plan: Plan[T], timeout: float | None) -> T:
+    async def carry_out(self, plan: Plan[T], timeout: float | None) -> T:
+        """Make a call of another interface: check, try hints, ask for the rest, give the result."""
         if self._closed:
             raise error_for(Code.CLIENT_CLOSED, "this call")
         if not plan.try_hints(self._connection.actor, access_clock()):
@@ -110,7 +111,7 @@ class AsyncClient:
     ) -> None:
         """Store an object."""
         plan = PutPlan([key], [value], replicas, preferred_ranks)
-        raise_for((await self._do(plan, timeout))[0], key)
+        raise_for((await self.carry_out(plan, timeout))[0], key)
 
     async def put_batch(
         self,
@@ -122,12 +123,12 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> list[Code]:
         """Store objects; one code per key."""
-        return await self._do(PutPlan(keys, values, replicas, preferred_ranks), timeout)
+        return await self.carry_out(PutPlan(keys, values, replicas, preferred_ranks), timeout)
 
     async def get(self, key: str | bytes, *, timeout: float | None = None) -> bytes:
         """A copy of an object."""
         plan = ReadPlan([key])
-        raise_for((await self._do(plan, timeout))[0], key)
+        raise_for((await self.carry_out(plan, timeout))[0], key)
         content = plan.contents()[0]
         assert content is not None
         return content
@@ -137,7 +138,7 @@ class AsyncClient:
     ) -> list[bytes | None]:
         """Copies of objects; None where there is none to be had."""
         plan = ReadPlan(keys)
-        await self._do(plan, timeout)
+        await self.carry_out(plan, timeout)
         return plan.contents()
 
     async def get_into(
@@ -148,7 +149,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> None:
         """Copy an object into writable buffers of exactly its size together."""
-        raise_for((await self._do(ReadPlan([key], [target]), timeout))[0], key)
+        raise_for((await self.carry_out(ReadPlan([key], [target]), timeout))[0], key)
 
     async def get_into_batch(
         self,
@@ -158,31 +159,31 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> list[Code]:
         """Copy objects into buffers; one code per key."""
-        return await self._do(ReadPlan(keys, targets), timeout)
+        return await self.carry_out(ReadPlan(keys, targets), timeout)
 
     async def exist(self, key: str | bytes, *, timeout: float | None = None) -> bool:
         """Whether an object is there now."""
-        code = (await self._do(ExistPlan([key]), timeout))[0]
+        code = (await self.carry_out(ExistPlan([key]), timeout))[0]
         if code != Code.NOT_FOUND:
             raise_for(code, key)
         return code == Code.OK
 
     async def exist_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
         """Per key 0 or -3007; -3014 or -3017 where nobody could tell."""
-        return await self._do(ExistPlan(keys), timeout)
+        return await self.carry_out(ExistPlan(keys), timeout)
 
-    async def query(self, key: str | bytes, *, timeout: float | None = None) -> KeyInfo:
+    async def query(self, key: str | bytes, *, timeout: float | None = None) -> ObjectInfo:
         """Size in bytes, explicit lease, and ranks of an object."""
-        info = (await self._do(QueryPlan([key]), timeout))[0]
+        info = (await self.carry_out(QueryPlan([key]), timeout))[0]
         if isinstance(info, Code):
             raise error_for(info, repr(key))
         return info
 
     async def query_batch(
         self, keys: Sequence[str | bytes], *, timeout: float | None = None
-    ) -> list[KeyInfo | Code]:
+    ) -> list[ObjectInfo | Code]:
         """Per key what is known of it, or a code."""
-        return await self._do(QueryPlan(keys), timeout)
+        return await self.carry_out(QueryPlan(keys), timeout)
 
     async def keys(self, prefix: str | bytes = "", *, timeout: float | None = None) -> AsyncIterator[str]:
         """The keys of all readable objects that begin with ``prefix``, each once, page by page."""
@@ -198,19 +199,19 @@ class AsyncClient:
 
     async def remove_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
         """Remove objects; one code per key."""
-        return await self._do(CodesPlan(keys, asking.remove), timeout)
+        return await self.carry_out(CodesPlan(keys, asking.remove), timeout)
 
     async def lease_batch(
         self, keys: Sequence[str | bytes], ttl_ms: int = 0, *, timeout: float | None = None
     ) -> list[Code]:
         """Lease objects; one code per key."""
-        return await self._do(lease_plan(keys, ttl_ms), timeout)
+        return await self.carry_out(lease_plan(keys, ttl_ms), timeout)
 
     async def unlease_batch(
         self, keys: Sequence[str | bytes], *, abandoned: bool = False, timeout: float | None = None
     ) -> list[Code]:
         """End this client's leases early, or also those of closed clients; one code per key."""
-        return await self._do(unlease_plan(keys, abandoned=abandoned), timeout)
+        return await self.carry_out(unlease_plan(keys, abandoned=abandoned), timeout)
 
     async def wait_for_ranks(self, count: int, *, timeout: float | None = None) -> None:
         """Wait until ``count`` ranks of this host are live."""

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from mmc.actors.client import asking
 from mmc.actors.client.listing import Listing, list_keys
-from mmc.actors.client.reading import await_ranks
+from mmc.actors.client.reading import await_rank, await_ranks
 from mmc.arguments import seconds_of
 from mmc.config import load_config
 from mmc.connection import Connection
 from mmc.errors import Code, error_for, raise_for
-from mmc.identifiers import as_bytes, encode_key
+from mmc.identifiers import ANY_RANK, as_bytes, encode_key
 from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan, unlease_plan
 from mmc.view import View
 from mmc.zeromq.clock import access_clock, now
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
-    from mmc.actors.client.asking import KeyInfo
+    from mmc.actors.client.asking import ObjectInfo
     from mmc.actors.client.calls import Operation
     from mmc.actors.client.service import ClientActor
     from mmc.arguments import BufferLike
@@ -54,6 +54,8 @@ class Client:
         *,
         context: Context | None = None,
         on_close: Callable[[], None] | None = None,
+        events_url: str = "",
+        home_rank: int | None = None,
     ) -> None:
         """Connect and wait for the meta service's answer.
 
@@ -62,6 +64,8 @@ class Client:
             config: limits; None: the defaults.
             context: a ZeroMQ context shared with services of this process.
             on_close: called once after the connection was closed.
+            events_url: replaces where the meta service says that its events are heard.
+            home_rank: where puts go that name no rank, while it is there and has space.
 
         Raises:
             InvalidArgument: the URL is none.
@@ -71,11 +75,15 @@ class Client:
         self._config = config or load_config()
         self._context = context
         self._on_close = on_close
+        self._events_url = events_url
+        self._home_rank = home_rank
         self._closed = False
         self._live = self._connect()
 
     def _connect(self) -> Connection:
-        connection = Connection(self._meta_url, self._config, self._context)
+        connection = Connection(
+            self._meta_url, self._config, self._context, self._events_url, self._home_rank
+        )
         deadline = now() + self._config.client.connect_timeout_ms / 1000
         code = connection.reactor.run(await_ranks(connection.actor, deadline, count=0))
         if code != Code.OK:
@@ -84,7 +92,12 @@ class Client:
         return connection
 
     @property
-    def _connection(self) -> Connection:
+    def connection(self) -> Connection:
+        """The connection of this process; a forked child's is its own.
+
+        Raises:
+            CacheError: -3019, the client is closed.
+        """
         if self._closed:
             raise error_for(Code.CLIENT_CLOSED, "this call")
         if self._live.process != os.getpid():
@@ -92,8 +105,9 @@ class Client:
             self._live = self._connect()
         return self._live
 
-    def _do(self, plan: Plan[T], timeout: float | None) -> T:
-        connection = self._connection
+    def carry_out(self, plan: Plan[T], timeout: float | None) -> T:
+        """Make a call of another interface: check, try hints, ask for the rest, give the result."""
+        connection = self.connection
         seconds = seconds_of(timeout, self._config.client.timeout_ms)
         if not plan.try_hints(connection.actor, access_clock()):
             connection.reactor.run(plan.operation(connection.actor, now() + seconds))
@@ -149,7 +163,7 @@ class Client:
             InvalidArgument: the lists differ in length, or the replicas make no sense.
             TypeError: a value is no contiguous buffer.
         """
-        return self._do(PutPlan(keys, values, replicas, preferred_ranks), timeout)
+        return self.carry_out(PutPlan(keys, values, replicas, preferred_ranks), timeout)
 
     # Get
 
@@ -161,7 +175,7 @@ class Client:
             CacheError: -3014, -3017, -3004: nobody could tell.
         """
         plan = ReadPlan([key])
-        raise_for(self._do(plan, timeout)[0], key)
+        raise_for(self.carry_out(plan, timeout)[0], key)
         content = plan.contents()[0]
         assert content is not None
         return content
@@ -169,8 +183,16 @@ class Client:
     def get_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[bytes | None]:
         """Copies of objects; None where there is none to be had."""
         plan = ReadPlan(keys)
-        self._do(plan, timeout)
+        self.carry_out(plan, timeout)
         return plan.contents()
+
+    def read_batch(
+        self, keys: Sequence[str | bytes], *, timeout: float | None = None
+    ) -> tuple[list[bytes | None], list[Code]]:
+        """Copies of objects, and per key 0 or the code that says why there is none."""
+        plan = ReadPlan(keys)
+        codes = self.carry_out(plan, timeout)
+        return plan.contents(), codes
 
     def get_into(
         self,
@@ -201,7 +223,7 @@ class Client:
             InvalidArgument: the lists differ in length.
             TypeError: a target is no writable contiguous buffer.
         """
-        return self._do(ReadPlan(keys, targets), timeout)
+        return self.carry_out(ReadPlan(keys, targets), timeout)
 
     def view(self, key: str | bytes, *, timeout: float | None = None) -> View:
         """An object's bytes in place: ``with client.view(key) as memory: ...``.
@@ -211,7 +233,7 @@ class Client:
             CacheError: -3014, -3017, -3004: nobody could tell.
         """
         seconds = seconds_of(timeout, self._config.client.timeout_ms)
-        return View(self._connection, encode_key(key), seconds)
+        return View(self.connection, encode_key(key), seconds)
 
     # Ask
 
@@ -228,9 +250,9 @@ class Client:
 
     def exist_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
         """Per key 0 or -3007; -3014 or -3017 where nobody could tell."""
-        return self._do(ExistPlan(keys), timeout)
+        return self.carry_out(ExistPlan(keys), timeout)
 
-    def query(self, key: str | bytes, *, timeout: float | None = None) -> KeyInfo:
+    def query(self, key: str | bytes, *, timeout: float | None = None) -> ObjectInfo:
         """Size in bytes, explicit lease, and ranks of an object.
 
         Raises:
@@ -244,9 +266,9 @@ class Client:
 
     def query_batch(
         self, keys: Sequence[str | bytes], *, timeout: float | None = None
-    ) -> list[KeyInfo | Code]:
+    ) -> list[ObjectInfo | Code]:
         """Per key what is known of it, or a code."""
-        return self._do(QueryPlan(keys), timeout)
+        return self.carry_out(QueryPlan(keys), timeout)
 
     def keys(self, prefix: str | bytes = "", *, timeout: float | None = None) -> Iterator[str]:
         """The keys of all readable objects that begin with ``prefix``, in no order, each once.
@@ -275,7 +297,7 @@ class Client:
 
     def remove_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
         """Per key 0; -3007 missing; -3104 leased; -3018 on an unsound rank; -3004 undecided."""
-        return self._do(CodesPlan(keys, asking.remove), timeout)
+        return self.carry_out(CodesPlan(keys, asking.remove), timeout)
 
     def add_lease(self, key: str | bytes, ttl_ms: int = 0, *, timeout: float | None = None) -> None:
         """Have an object neither evicted nor removed for a while, counted from this call.
@@ -295,7 +317,7 @@ class Client:
         self, keys: Sequence[str | bytes], ttl_ms: int = 0, *, timeout: float | None = None
     ) -> list[Code]:
         """Lease objects; adding again extends.  Per key 0, -3007, -3101."""
-        return self._do(lease_plan(keys, ttl_ms), timeout)
+        return self.carry_out(lease_plan(keys, ttl_ms), timeout)
 
     def remove_lease(self, key: str | bytes, *, timeout: float | None = None) -> None:
         """End this client's lease on an object early.
@@ -308,23 +330,16 @@ class Client:
     def unlease_batch(
         self, keys: Sequence[str | bytes], *, abandoned: bool = False, timeout: float | None = None
     ) -> list[Code]:
-        """End this client's leases early.
+        """End this client's leases early; ``abandoned``: also those of clients that were closed.
 
-        Args:
-            keys: the objects' keys.
-            abandoned: end also the leases of clients that were closed.  Of clients that died the leases
-                last until their time is over.
-            timeout: seconds.
-
-        Returns:
-            Per key 0, also where there was no lease, or -3007.
+        Per key 0, also where there was no lease, or -3007.  The lease of a client that died lasts its time.
         """
-        return self._do(unlease_plan(keys, abandoned=abandoned), timeout)
+        return self.carry_out(unlease_plan(keys, abandoned=abandoned), timeout)
 
     # The cluster
 
     def _run(self, ask: Callable[[ClientActor, float], Operation[T]], timeout: float | None) -> T:
-        connection = self._connection
+        connection = self.connection
         deadline = now() + seconds_of(timeout, self._config.client.timeout_ms)
         return connection.reactor.run(ask(connection.actor, deadline))
 
@@ -347,6 +362,27 @@ class Client:
         """
         code = self._run(partial(await_ranks, count=count), timeout)
         raise_for(code, f"{count} ranks")
+
+    def wait_for_rank(self, rank: int, *, timeout: float | None = None) -> None:
+        """Wait until this rank of this host is live.
+
+        Raises:
+            CacheError: -3018, it is not by the timeout; -3017, no answer.
+        """
+        raise_for(self._run(partial(await_rank, rank=rank), timeout), f"rank {rank}")
+
+    def local_rank(self) -> int:
+        """The home rank, else the lowest rank of this host, else 4294967295."""
+        ranks = self.connection.actor.ranks
+        return self._home_rank if self._home_rank in ranks else min(ranks, default=ANY_RANK)
+
+    def __reduce__(self) -> NoReturn:
+        """Refused: a connection is this process's.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"a {type(self).__name__} cannot be pickled: connect in each process")
 
     def close(self) -> None:
         """Give back what is reserved and end the session; nothing happens the second time.

@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,7 +33,7 @@ _WIRE_KEYS = 16384
 _FILES_MIN = 2
 _AT_MOST_HALF = "must be at most half of"
 _PATH_VARIABLES = ("MMC_LOCAL_CONFIG_PATH", "MMC_META_CONFIG_PATH")
-_LEVELS = ("debug", "info", "warn", "error")
+LEVELS = ("debug", "info", "warn", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,16 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """How a meta service that a program starts finds its broker."""
+
+    broker: Literal["own", "external"]
+    backend_url: str
+    publish_url: str
+    events_url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Every default and limit, by section of ``config.toml``."""
 
@@ -54,6 +65,7 @@ class Config:
     meta: MetaLimits
     local: LocalLimits
     client: ClientLimits
+    services: ServiceSettings
     broker: BrokerLimits
     log: LogSettings
 
@@ -166,8 +178,8 @@ def _check_values(config: Config, merged: _Merged) -> None:
             if isinstance(value, int) and not isinstance(value, bool) and value <= 0:
                 source = merged.source(section.name, field.name)
                 raise InvalidArgument(f"{source}: {section.name}.{field.name} = {value}: must be positive")
-    if config.log.level not in _LEVELS:
-        source, allowed = merged.source("log", "level"), ", ".join(_LEVELS)
+    if config.log.level not in LEVELS:
+        source, allowed = merged.source("log", "level"), ", ".join(LEVELS)
         raise InvalidArgument(f"{source}: log.level = {config.log.level!r}: one of {allowed}")
     parse_size(config.local.dram, f"{merged.source('local', 'dram')}: local.dram")
     for holds, key, relation, other in _relations(config):
@@ -225,6 +237,19 @@ def pool_bytes(text: str | int, setting: str) -> int:
     if size <= 0:
         raise InvalidArgument(f"{setting} = {text!r}: a pool must be larger than 0")
     return size + -size % POOL_STEP
+
+
+def client_settings(timeout_ms: int, unanswered_ms: int) -> dict[str, int]:
+    """Overrides of the client's section for these times; 0 leaves one as it is configured."""
+    defaults = load_config().client
+    settings = {}
+    if timeout_ms:
+        settings["timeout_ms"] = timeout_ms
+    if unanswered_ms:
+        settings["unanswered_ms"] = settings["connect_timeout_ms"] = unanswered_ms
+    settings["retry_max_ms"] = min([defaults.retry_max_ms, *settings.values()])
+    settings["retry_ms"] = min(defaults.retry_ms, settings["retry_max_ms"])
+    return settings
 
 
 def with_local(config: Config, **changes: str | int) -> Config:

@@ -27,8 +27,18 @@ _ABANDONED: list[Connection] = []
 class Connection:
     """One client id and everything that belongs to it, in the process that made it."""
 
-    def __init__(self, meta_url: str, config: Config, context: Context | None) -> None:
+    def __init__(
+        self,
+        meta_url: str,
+        config: Config,
+        context: Context | None,
+        events_url: str = "",
+        home_rank: int | None = None,
+    ) -> None:
         """Connects in the background.
+
+        ``events_url`` replaces where the meta service says that its events are heard; ``home_rank`` is where
+        puts go that name no rank.
 
         Raises:
             InvalidArgument: the URL is none.
@@ -45,8 +55,9 @@ class Connection:
         self.actor = ClientActor(
             self.client, config.client, config.local.reserve_ahead_bytes, random63, self._attach
         )
+        self.actor.home_rank = home_rank
         self.reactor = ClientReactor(
-            self.actor, meta_url, config.wire, config.broker, context, self._call_ended
+            self.actor, meta_url, config.wire, config.broker, context, self._call_ended, events_url
         )
         self.reactor.start()
 

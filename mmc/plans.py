@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mmc.actors.client import asking, putting, reading
-from mmc.actors.client.asking import KeyInfo
+from mmc.actors.client.asking import ObjectInfo
 from mmc.actors.client.calls import Operation
 from mmc.actors.client.reading import Want
 from mmc.actors.client.service import ClientActor
@@ -150,7 +150,7 @@ class QueryPlan:
     def __init__(self, keys: Sequence[str | bytes]) -> None:
         """Check the keys."""
         self._keys = Keys(keys)
-        self._infos: list[KeyInfo | Code] = list(self._keys.codes)
+        self._infos: list[ObjectInfo | Code] = list(self._keys.codes)
 
     def try_hints(self, _actor: ClientActor, _clock: int) -> bool:
         """The meta service knows, nobody else."""
@@ -162,7 +162,7 @@ class QueryPlan:
         for position, info in zip(self._keys.positions, found, strict=True):
             self._infos[position] = info
 
-    def result(self) -> list[KeyInfo | Code]:
+    def result(self) -> list[ObjectInfo | Code]:
         """Per key what is known, or a code."""
         return self._infos
 

@@ -2,8 +2,9 @@
 
 1. The first SIGINT or SIGTERM stops the service in order; the second ends the process at once.
 2. A service that was started by another process holds the read end of a pipe: when the other end
-   closes, however its holder died, the service stops.
-3. Once it serves, a service says so with one line of JSON on the descriptor that it was given for that.
+   closes, however its holder died, the service stops.  A digit on that pipe is a new log level.
+3. Once it serves, a service says so with one line of JSON on the descriptor that it was given for that;
+   or else, what is in its way.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+
+    from mmc.errors import CacheError
 
 _SIGNALLED = 128
 
@@ -47,17 +51,22 @@ def stop_on_signals(server: Stoppable, force: Callable[[], None] | None = None) 
 
 
 def stop_with_parent(
-    server: Stoppable, descriptor: int | None, on_death: Callable[[], None] | None = None
+    server: Stoppable,
+    descriptor: int | None,
+    on_death: Callable[[], None] | None = None,
+    on_level: Callable[[int], object] = int,
 ) -> None:
     """Stop a service when the other end of this pipe closes; None: it has no parent.
 
-    ``on_death`` is called first: it clears away what the parent would have.
+    ``on_death`` is called first: it clears away what the parent would have.  ``on_level`` is told of every
+    log level that the parent asks for, 0 to 3.
     """
     if descriptor is None:
         return
 
     def watch() -> None:
-        os.read(descriptor, 1)
+        while level := os.read(descriptor, 1):
+            on_level(int(level))
         if on_death is not None:
             on_death()
         server.stop()
@@ -70,3 +79,11 @@ def tell_ready(descriptor: int | None, facts: dict[str, object]) -> None:
     if descriptor is not None:
         os.write(descriptor, json.dumps(facts).encode() + b"\n")
         os.close(descriptor)
+
+
+def tell_failure(descriptor: int | None, error: CacheError) -> None:
+    """Say why the service cannot serve; without anyone to tell, on standard error."""
+    if descriptor is None:
+        sys.stderr.write(f"mmc: {error}\n")
+    else:
+        tell_ready(descriptor, {"failure": error.sentence, "code": int(error.code)})

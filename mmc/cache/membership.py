@@ -47,6 +47,8 @@ class MembershipTable:
     def __init__(self, ranks_max: int) -> None:
         """Nobody yet."""
         self._ranks_max = ranks_max
+        self._world = 0
+        self._pool = 0
         self._peers: dict[int, Peer] = {}
         self._given_up: dict[int, int] = {}
         self._admissions = 0
@@ -99,6 +101,30 @@ class MembershipTable:
         self.view += 1
         return member, wipe
 
+    def agree(self, rank: int, world: int, pool: int) -> None:
+        """A rank says what cluster it is meant for; the first to say so decides, while there are members.
+
+        Args:
+            rank: the wanted number, or ``ANY_RANK``.
+            world: how many ranks the cluster may have; 0: unsaid.
+            pool: the cluster's number.
+
+        Raises:
+            CacheError: -3000, the others said something else, or the rank is not in that world.
+        """
+        if not world:
+            return
+        if not self._peers:
+            self._world = self._pool = 0
+        if world > self._ranks_max:
+            raise error_for(Code.INVALID_ARGUMENT, f"worldSize {world}: at most {self._ranks_max}")
+        if rank != ANY_RANK and rank >= world:
+            raise error_for(Code.INVALID_ARGUMENT, f"rank {rank} in a world of {world}")
+        if self._world and (world, pool) != (self._world, self._pool):
+            said = f"worldSize {world}, createId {pool}"
+            raise error_for(Code.INVALID_ARGUMENT, f"{said}: the cluster has {self._world} and {self._pool}")
+        self._world, self._pool = world, pool
+
     def _number_for(self, wanted: Member) -> int:
         for rank, peer in self._peers.items():
             if peer.member.segment == wanted.segment:
@@ -110,10 +136,11 @@ class MembershipTable:
             if taken is not None and taken.member.state != MemberState.SUSPECT:
                 raise error_for(Code.EXISTS, f"rank {wanted.rank} is taken by a living service")
             return wanted.rank
-        for rank in range(self._ranks_max):
+        most = self._world or self._ranks_max
+        for rank in range(most):
             if rank not in self._peers:
                 return rank
-        raise error_for(Code.TOO_LARGE, f"more than {self._ranks_max} ranks")
+        raise error_for(Code.TOO_LARGE, f"more than {most} ranks")
 
     def finish_report(self, rank: int) -> None:
         """The rank has reported everything: it is live."""

@@ -16,8 +16,10 @@ def home_order(hashed: int, ranks: Sequence[int]) -> list[int]:
     return sorted(ranks, key=lambda rank: rendezvous_weight(hashed, rank), reverse=True)
 
 
-def place(hashed: int, ranks: Sequence[int], replicas: int, preferred: Sequence[int]) -> list[int]:
-    """The ranks that are to hold a key's replicas.
+def place(
+    hashed: int, ranks: Sequence[int], replicas: int, preferred: Sequence[int], home: int | None = None
+) -> list[int]:
+    """The ranks that are to hold a key's replicas: the preferred ones, then ``home``, then as keys prefer.
 
     Raises:
         CacheError: -3018, a preferred rank is not among ``ranks``; -3016, fewer ranks than replicas.
@@ -27,6 +29,8 @@ def place(hashed: int, ranks: Sequence[int], replicas: int, preferred: Sequence[
             raise error_for(Code.NO_SUCH_RANK, f"preferred rank {rank}")
     if replicas > len(ranks):
         raise error_for(Code.NO_SPACE, f"{replicas} replicas on {len(ranks)} live ranks")
+    if home is not None and home in ranks and home not in preferred:
+        preferred = [*preferred, home]
     if replicas == 1 and not preferred:
         return [max(ranks, key=lambda rank: rendezvous_weight(hashed, rank))]
     others = [rank for rank in home_order(hashed, ranks) if rank not in preferred]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _UNLOCKED_COPY_BYTES = 65536
 _WORD_BYTES = 8
 _MADV_POPULATE_WRITE = 23
+_POPULATE_STEP = 1 << 24
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.memmove.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _LIBC.memmove.restype = ctypes.c_void_p
@@ -89,6 +90,10 @@ class BufferMemory:
         window.flags.writeable = False
         return window.data
 
+    def address(self, at: int) -> int:
+        """The address in this process of byte ``at``."""
+        return self._base + at
+
     def populate(self, start: int, size: int, step: int) -> Iterator[None]:
         """Make pages present, in steps of ``step`` bytes that release the GIL; ends early if refused."""
         page = mmap.PAGESIZE
@@ -103,6 +108,13 @@ class BufferMemory:
 
     def _check(self, at: int, size: int) -> None:
         assert 0 <= at <= at + size <= len(self._bytes), "outside the segment"
+
+
+def populate_range(start: int, size: int) -> None:
+    """Make the pages of a range of this process's memory present, as far as the kernel lets us."""
+    for at in range(start, start + size, _POPULATE_STEP):
+        if _LIBC.madvise(at, min(_POPULATE_STEP, start + size - at), _MADV_POPULATE_WRITE):
+            return
 
 
 def address_of(view: memoryview) -> int:

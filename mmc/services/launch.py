@@ -8,17 +8,20 @@ import os
 import shutil
 import sys
 import threading
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from brokers.server import BrokerServer, BrokerUrls
 from mmc.config import load_config, with_local
 from mmc.errors import CacheError
 from mmc.identifiers import ANY_RANK
-from mmc.log import configure_log, get_log
-from mmc.process import stop_on_signals, stop_with_parent, tell_ready
+from mmc.log import configure_log, get_log, set_level
+from mmc.process import stop_on_signals, stop_with_parent, tell_failure, tell_ready
 from mmc.services.local_service import LocalServer
 from mmc.services.meta_service import MetaServer
+from mmc.zeromq.addresses import is_loopback
+from mmc.zeromq.sockets import OPEN_TO_NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,13 +38,17 @@ class LaunchOptions:
     publish_url: str = ""
     events_url: str = ""
     control_url: str = ""
+    spare_url: str = ""
     state_dir: str = ""
     config: str = ""
     dram: str = ""
     pool: str = ""
     run_dir: str = ""
     rank: int = ANY_RANK
+    world: int = 0
+    create_id: int = 0
     keep: bool = True
+    overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     parent_fd: int | None = None
     ready_fd: int | None = None
 
@@ -51,7 +58,7 @@ class LaunchOptions:
         Raises:
             InvalidArgument: a value is not allowed.
         """
-        config = load_config(self.config or None)
+        config = load_config(self.config or None, self.overrides)
         return with_local(config, dram=self.dram) if self.dram else config
 
 
@@ -65,9 +72,11 @@ def run_broker(options: LaunchOptions) -> None:
     urls = BrokerUrls(options.meta_url, options.backend_url, options.publish_url, options.events_url)
     server = BrokerServer(urls, config.wire, config.broker)
     stop_on_signals(server)
-
+    for setting, url in server.urls._asdict().items():
+        if not is_loopback(url):
+            get_log("broker").warning(OPEN_TO_NETWORK, setting=setting, url=url)
     orphaned = threading.Event()
-    stop_with_parent(server, options.parent_fd, orphaned.set)
+    stop_with_parent(server, options.parent_fd, orphaned.set, set_level)
     tell_ready(options.ready_fd, server.urls._asdict())
     server.run()
     if orphaned.is_set() and options.run_dir:
@@ -88,7 +97,7 @@ def run_meta(options: LaunchOptions) -> None:
         state_dir=options.state_dir,
     )
     stop_on_signals(server)
-    stop_with_parent(server, options.parent_fd, server.members.forget)
+    stop_with_parent(server, options.parent_fd, server.members.forget, set_level)
     tell_ready(options.ready_fd, {})
     server.run()
 
@@ -103,12 +112,16 @@ def run_local(options: LaunchOptions) -> None:
         options.settings(),
         options.meta_url,
         control_url=options.control_url,
+        spare_url=options.spare_url,
         rank=options.rank,
+        world=options.world,
+        create_id=options.create_id,
+        events_url=options.events_url,
         keep=options.keep,
         pool=options.pool,
     )
     stop_on_signals(server, server.bury)
-    stop_with_parent(server, options.parent_fd)
+    stop_with_parent(server, options.parent_fd, None, set_level)
     server.run(lambda: tell_ready(options.ready_fd, {"rank": server.actor.rank}))
 
 
@@ -141,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_as(parsed.service, options)
         SERVICES[parsed.service](options)
     except CacheError as error:
-        sys.stderr.write(f"mmc {parsed.service}: {error}\n")
+        tell_failure(options.ready_fd, error)
         return 1
     return 0
 

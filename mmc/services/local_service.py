@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING
 
 from mmc.actors.local import JOIN_REFUSED, RANK_LIVE, LocalActor
 from mmc.config import pool_bytes
-from mmc.errors import CacheError, Code, error_for
+from mmc.errors import SENTENCES, CacheError, CannotCreate, Code, error_for
 from mmc.identifiers import ANY_RANK
 from mmc.log import get_log
 from mmc.segments.directory import SegmentDirectory, boot_id
 from mmc.segments.layout import Layout, plan_layout
 from mmc.segments.lockfile import HolderWatch
 from mmc.wire.requests import Join
+from mmc.zeromq.addresses import is_loopback, reachable
 from mmc.zeromq.chance import random63
 from mmc.zeromq.clock import now
 from mmc.zeromq.service_reactor import Ports, ServiceReactor
-from mmc.zeromq.sockets import DEALER, ROUTER, SUB, bind, connect, make_socket, new_context
+from mmc.zeromq.sockets import DEALER, OPEN_TO_NETWORK, ROUTER, SUB, bind, connect, make_socket, new_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mmc.config import Config
     from mmc.segments.directory import OwnedSegment
-    from mmc.zeromq.sockets import Context
+    from mmc.zeromq.sockets import Context, Socket
 
 _SLOTS = 1024
 _LEAVING_S = 0.5
@@ -77,12 +78,21 @@ class LocalServer:
         meta_url: str,
         *,
         control_url: str = "tcp://127.0.0.1:0",
+        spare_url: str = "",
         rank: int = ANY_RANK,
+        world: int = 0,
+        create_id: int = 0,
+        events_url: str = "",
         keep: bool = True,
         pool: str = "",
         context: Context | None = None,
     ) -> None:
         """``keep``: the segment outlives the service, for a warm restart.
+
+        Where ``control_url`` is in use, ``spare_url`` is bound instead, unless it is empty.
+        ``world`` and ``create_id`` are what its cluster must agree with, unless ``world`` is 0.
+        ``events_url`` replaces where the meta service says that its events are heard.  ``pool`` is a part
+        of the segment's file name.
 
         Raises:
             CacheError: -3001 no memory; -3002 address or directory; -3006 the rank's segment is held by
@@ -103,17 +113,22 @@ class LocalServer:
             meta=make_socket(used, DEALER, config.wire, config.broker),
             events=make_socket(used, SUB, config.wire, config.broker),
             clients=make_socket(used, ROUTER, config.wire, config.broker),
+            events_at=lambda told: events_url or reachable(told, meta_url),
         )
         try:
             assert ports.meta is not None
             assert ports.clients is not None
-            connect(ports.meta, meta_url, "meta_service_url")
-            self.control_url = bind(ports.clients, control_url, "control_url")
+            connect(ports.meta, reachable(meta_url), "meta_service_url")
+            bound = self._bind(ports.clients, control_url, spare_url)
+            self.control_url = reachable(bound)
+            if not is_loopback(bound):
+                self._log.warning(OPEN_TO_NETWORK, setting="control_url", url=bound)
             self._owned = own_segment(directory, layout, pool, rank, keep=keep)
         except BaseException:  # boundary: clears away and raises again
             ports.close()
             raise
         self._watch = HolderWatch(directory.path)
+        self._cluster = (rank, world, create_id)
         self.actor = self._make_actor(config, directory, layout, pool, rank)
         self._started = now()
         self._patience = config.meta.suspect_ms / 1000 + _MARGIN_S
@@ -121,20 +136,30 @@ class LocalServer:
         self.failure: CacheError | None = None
         self._reactor = ServiceReactor(self.actor, ports, self._log, on_note=self._hear)
 
+    def _bind(self, socket: Socket, control_url: str, spare_url: str) -> str:
+        try:
+            return bind(socket, control_url, "control_url")
+        except CannotCreate as taken:
+            if not spare_url:
+                raise
+            self._log.info("another address is taken instead", reason=taken.sentence, url=spare_url)
+            return bind(socket, spare_url, "control_url")
+
     def _make_actor(
         self, config: Config, directory: SegmentDirectory, layout: Layout, pool: str, rank: int
     ) -> LocalActor:
         """An actor on the segment; a segment found damaged is replaced by a fresh one."""
         try:
-            return self._actor_on_segment(config, rank)
+            return self._actor_on_segment(config)
         except ValueError as reason:
             self._log.error("segment is damaged: starting cold", reason=str(reason))
             self._owned.release(keep=False)
             self._owned = own_segment(directory, layout, pool, rank, keep=self._keep)
-            return self._actor_on_segment(config, rank)
+            return self._actor_on_segment(config)
 
-    def _actor_on_segment(self, config: Config, rank: int) -> LocalActor:
+    def _actor_on_segment(self, config: Config) -> LocalActor:
         segment = self._owned.segment
+        rank, world, create_id = self._cluster
         wanted = Join(
             rank,
             0,
@@ -144,6 +169,8 @@ class LocalServer:
             segment.layout.records,
             str(self._owned.path),
             self.control_url,
+            world,
+            create_id,
         )
         return LocalActor(segment, config.local, config.wire, config.client, random63, self._watch, wanted)
 
@@ -155,7 +182,8 @@ class LocalServer:
         elif note == JOIN_REFUSED and self.actor.term == 0:
             code = self.actor.refusal or Code.INTERNAL
             if code != Code.EXISTS or now() - self._started > self._patience:
-                self.failure = error_for(code, "joining the meta service")
+                reason = self.actor.refusal_sentence or SENTENCES[code]
+                self.failure = CacheError(f"joining the meta service: {reason}", code)
                 self._reactor.stop()
 
     def run(self, on_live: Callable[[], None] | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mmc.actors.meta import MetaActor
 from mmc.errors import CannotCreate
 from mmc.log import audit_writer, get_log
+from mmc.zeromq.addresses import reachable
 from mmc.zeromq.chance import random63
 from mmc.zeromq.clock import now
 from mmc.zeromq.service_reactor import Ports, ServiceReactor
@@ -88,9 +89,9 @@ class MetaServer:
         used = context or self._owned
         assert used is not None
         requests = make_socket(used, DEALER, config.wire, config.broker)
-        connect(requests, backend_url, "backend_url")
+        connect(requests, reachable(backend_url), "backend_url")
         publisher = make_socket(used, PUB, config.wire, config.broker)
-        connect(publisher, publish_url, "publish_url")
+        connect(publisher, reachable(publish_url), "publish_url")
         self.actor = MetaActor(
             config.meta,
             config.wire,

@@ -10,12 +10,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import shutil
 import signal
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +21,10 @@ from typing import TYPE_CHECKING
 from mmc.errors import CacheError, CannotCreate, InvalidArgument
 from mmc.log import get_log
 from mmc.segments.directory import SegmentDirectory
-from mmc.services.launch import LaunchOptions, command_for
+from mmc.services.child import RESTARTS_PER_MINUTE, Child
+from mmc.services.launch import LaunchOptions
 from mmc.services.local_service import layout_for, pool_name
+from mmc.zeromq.addresses import with_port
 from mmc.zeromq.chance import random63
 from mmc.zeromq.clock import now
 
@@ -34,88 +34,7 @@ if TYPE_CHECKING:
 _READY_S = 30.0
 _ALLOCATED_PER_S = 256 << 20
 _STOP_S = 5.0
-_RESTARTS_PER_MINUTE = 10
-_MINUTE_S = 60.0
 _MOST_LOCALS = 64
-
-
-class Child:
-    """One service process, restarted by the same command."""
-
-    def __init__(self, name: str, service: str, options: LaunchOptions) -> None:
-        """Not started yet."""
-        self.name = name
-        self.service = service
-        self.options = options
-        self.process: subprocess.Popen[bytes] | None = None
-        self._ready: int | None = None
-        self._starts: list[float] = []
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        assert self.process is not None
-        return self.process.pid
-
-    def start(self, parent_fd: int) -> None:
-        """Start the process, in a group of its own: its signals come from the supervisor alone."""
-        self._starts = [at for at in self._starts if now() - at < _MINUTE_S] + [now()]
-        self._ready, ready_fd = os.pipe()
-        fields = {name: getattr(self.options, name) for name in self.options.__slots__}
-        options = LaunchOptions(**{**fields, "parent_fd": parent_fd, "ready_fd": ready_fd})
-        self.process = subprocess.Popen(  # noqa: S603 - our own command
-            command_for(self.service, options),
-            pass_fds=(parent_fd, ready_fd),
-            stdin=subprocess.DEVNULL,
-            process_group=0,
-        )
-        os.close(ready_fd)
-
-    @property
-    def is_hopeless(self) -> bool:
-        """Whether it was started too often within a minute."""
-        return len(self._starts) > _RESTARTS_PER_MINUTE
-
-    def await_ready(self, deadline: float) -> dict[str, str]:
-        """Wait until the service serves; returns what it says of itself.
-
-        Raises:
-            CannotCreate: it ended, or did not serve by the deadline.
-        """
-        assert self._ready is not None
-        text = b""
-        try:
-            while not text.endswith(b"\n"):
-                readable, _, _ = select.select([self._ready], [], [], max(0.0, deadline - now()))
-                part = os.read(self._ready, 4096) if readable else b""
-                if not part:
-                    why = "ended" if readable else "did not serve in time"
-                    raise CannotCreate(f"{self.name} {why}; its last words are above")
-                text += part
-        finally:
-            os.close(self._ready)
-            self._ready = None
-        facts: dict[str, str] = json.loads(text)
-        return facts
-
-    def is_running(self) -> bool:
-        """Whether the process lives."""
-        return self.process is not None and self.process.poll() is None
-
-    def send(self, number: int) -> None:
-        """Send a signal, if the process lives."""
-        if self.is_running():
-            self.process.send_signal(number)  # type: ignore[union-attr] # it runs
-
-    def await_end(self, patience_s: float) -> None:
-        """Wait for the end of the process; force it after a while."""
-        if self.process is None:
-            return
-        try:
-            self.process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 class Supervisor:
@@ -160,7 +79,7 @@ class Supervisor:
         state = options.state_dir or str(self._run_dir)
         broker = LaunchOptions(
             meta_url=options.meta_url,
-            events_url=options.events_url or _any_port(options.meta_url),
+            events_url=options.events_url or with_port(options.meta_url, 0),
             backend_url=f"ipc://{self._run_dir}/requests",
             publish_url=f"ipc://{self._run_dir}/events",
             config=options.config,
@@ -187,7 +106,7 @@ class Supervisor:
         for rank in range(self._locals):
             local = LaunchOptions(
                 meta_url=self.meta_url,
-                control_url=_any_port(options.meta_url),
+                control_url=with_port(options.meta_url, 0),
                 config=options.config,
                 dram=options.dram,
                 pool=self.pool,
@@ -241,7 +160,7 @@ class Supervisor:
         self._log.warning("service died; starting it again", service=child.name, status=status)
         child.start(self._parent_read)
         if child.is_hopeless:
-            raise CannotCreate(f"{child.name} died {_RESTARTS_PER_MINUTE} times within a minute")
+            raise CannotCreate(f"{child.name} died {RESTARTS_PER_MINUTE} times within a minute")
         try:
             child.await_ready(now() + self._ready_s)
         except CacheError as error:
@@ -268,14 +187,6 @@ class Supervisor:
     def _remove_files(self) -> None:
         self._directory.sweep()
         shutil.rmtree(self._run_dir, ignore_errors=True)
-
-
-def _any_port(url: str) -> str:
-    """The same host, and whichever port is free; an address of its own for other transports."""
-    scheme, _, rest = url.partition("://")
-    if scheme == "tcp":
-        return f"tcp://{rest.rpartition(':')[0]}:0"
-    return "tcp://127.0.0.1:0"
 
 
 def _reap_strangers(children: Iterable[int]) -> None:

@@ -141,7 +141,11 @@ class ListKeys(Message):
 
 @dataclass(frozen=True, slots=True)
 class Join(Message):
-    """A rank brings its segment; ``term`` is the last that the segment knew, 0 when fresh."""
+    """A rank brings its segment; ``term`` is the last that the segment knew, 0 when fresh.
+
+    ``world`` is how many ranks its cluster may have and ``pool`` that cluster's number, on which all ranks
+    agree; ``world`` 0 leaves both unsaid.
+    """
 
     operation = Operation.JOIN
     mutates = True
@@ -153,6 +157,8 @@ class Join(Message):
     records: Uint
     path: Text
     control_url: Text
+    world: Uint
+    pool: Uint
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ import zmq
 
 from mmc.actors.contract import EVENTS, META, Note, Persist, Publish, Send, Subscribe
 from mmc.errors import Code, error_for
+from mmc.zeromq.addresses import reachable
 from mmc.zeromq.clock import now
 from mmc.zeromq.sockets import connect, make_socket, new_context
 
@@ -63,8 +64,11 @@ class ClientReactor:
         broker: BrokerLimits,
         context: Context | None = None,
         on_unused: Callable[[], None] = lambda: None,
+        events_url: str = "",
     ) -> None:
         """``context`` is shared with services in this process (inproc); else the client has its own.
+
+        ``events_url`` replaces where the meta service says that its events are heard.
 
         ``on_unused`` is called after :meth:`close`, once no call is running any more.
         """
@@ -89,8 +93,10 @@ class ClientReactor:
         self._running = 0
         self._on_unused = on_unused
         self._parked = threading.Event()
+        self._meta_url = meta_url
+        self._events_url = events_url
         meta = self._open(META, zmq.DEALER)
-        connect(meta, meta_url, "meta_service_url")
+        connect(meta, reachable(meta_url), "meta_service_url")
         self._background = threading.Thread(target=self._run_background, name="mmc-client", daemon=True)
 
     def start(self) -> None:
@@ -274,7 +280,8 @@ class ClientReactor:
             self._urls[rank] = member.control_url
         return self._sockets[rank]
 
-    def _hear(self, url: str, topics: tuple[bytes, ...]) -> None:
+    def _hear(self, told: str, topics: tuple[bytes, ...]) -> None:
+        url = self._events_url or reachable(told, self._meta_url)
         if self._urls.get(EVENTS) == url:
             return
         if EVENTS in self._sockets:

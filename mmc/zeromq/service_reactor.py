@@ -49,12 +49,14 @@ class Ports:
         events: zmq.Socket[bytes] | None = None,
         clients: zmq.Socket[bytes] | None = None,
         publisher: zmq.Socket[bytes] | None = None,
+        events_at: Callable[[str], str] = str,
     ) -> None:
-        """The service owns them from here on."""
+        """The service owns them from here on; ``events_at`` gives the URL to connect to for the one told."""
         self.meta = meta
         self.events = events
         self.clients = clients
         self.publisher = publisher
+        self._events_at = events_at
         self.dropped = 0
         self._topics: tuple[bytes, ...] = ()
         self._events_url = ""
@@ -83,11 +85,12 @@ class Ports:
         for topic in set(effect.topics) - set(self._topics):
             self.events.setsockopt(zmq.SUBSCRIBE, topic)
         self._topics = effect.topics
-        if effect.url != self._events_url:
+        url = self._events_at(effect.url)
+        if url != self._events_url:
             if self._events_url:
                 self.events.disconnect(self._events_url)
-            connect(self.events, effect.url, "events_url")
-            self._events_url = effect.url
+            connect(self.events, url, "events_url")
+            self._events_url = url
 
     def _send(self, socket: zmq.Socket[bytes] | None, frames: Frames) -> None:
         try:

@@ -12,13 +12,18 @@ from mmc.errors import CannotCreate, InvalidArgument
 if TYPE_CHECKING:
     from mmc.limits import BrokerLimits, WireLimits
 
-Context = zmq.Context[zmq.Socket[bytes]]
+Socket = zmq.Socket[bytes]
+Context = zmq.Context[Socket]
 
 DEALER, ROUTER = int(zmq.DEALER), int(zmq.ROUTER)
 PUB, SUB, XPUB, XSUB = int(zmq.PUB), int(zmq.SUB), int(zmq.XPUB), int(zmq.XSUB)
 """The kinds of sockets, for those who may not import zmq."""
 
-_WILDCARDS = ("tcp://*", "tcp://0.0.0.0:", "tcp://[::]:")
+OPEN_TO_NETWORK = (
+    "bound to an address that other hosts may reach, unauthenticated: anyone there can read and write"
+)
+"""What is logged of such an address."""
+
 _RECONNECT_MS = 20
 _RECONNECT_MAX_MS = 500
 
@@ -49,10 +54,8 @@ def bind(socket: zmq.Socket[bytes], url: str, setting: str) -> str:
 
     Raises:
         CannotCreate: -3002, the address is in use or not ours; names URL and setting.
-        InvalidArgument: the URL is not one, or binds to a wildcard that nobody could connect to.
+        InvalidArgument: the URL is not one.
     """
-    if url.startswith(_WILDCARDS):
-        raise InvalidArgument(f"{setting} {url}: a wildcard cannot be told to clients; name an address")
     _allow_ipv6(socket, url)
     try:
         socket.bind(url)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from mmc.actors.client.asking import KeyInfo
+from mmc.actors.client.asking import ObjectInfo
 from mmc.errors import Code
 from mmc.identifiers import Location
 from mmc.wire.codec import Header
@@ -66,7 +66,7 @@ class Integrity(Checker):
         if put.read and put.is_refused:
             self.fail(f"put {put.number} was read and then refused: {put.code!r}", put.key)
 
-    def sized(self, key: bytes, info: KeyInfo) -> None:
+    def sized(self, key: bytes, info: ObjectInfo) -> None:
         """A size was told."""
         if all(put.size != info.size for put in self.cluster.history.puts[key]):
             self.fail(f"{key!r} is said to have {info.size} bytes, which no put of it has", key)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mmc.actors.client import asking
-from mmc.actors.client.asking import KeyInfo
+from mmc.actors.client.asking import ObjectInfo
 from mmc.errors import Code
 from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan
 from tests.simulation.checkers import OpenView
@@ -133,7 +133,7 @@ class Operations:
 
         def work(act: Act) -> None:
             for key, info in zip(keys, client.do(QueryPlan(keys), act.deadline), strict=True):
-                if isinstance(info, KeyInfo):
+                if isinstance(info, ObjectInfo):
                     act.codes.append(Code.OK)
                     self._cluster.checkers.integrity.sized(key, info)
                     self._cluster.checkers.removal.found(act.started, key)

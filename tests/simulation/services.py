@@ -96,7 +96,7 @@ class RankProcess(Process):
         self.inspection = Inspection(self.shared, layout)
         wanted = Join(
             ANY_RANK, 0, self.segment.id, BOOT_ID, layout.capacity, layout.records,
-            f"/{name}", f"sim:{name}",
+            f"/{name}", f"sim:{name}", 0, 0,
         )  # fmt: skip
         self.actor = LocalActor(
             self.segment, settings.local, settings.wire, settings.client, world.chance.word,

@@ -39,12 +39,17 @@ class Row(NamedTuple):
 _NO_VERSION = ObjectVersion(0, 0, 0, 0)
 
 
-class KeyInfo(NamedTuple):
-    """What is known of one object: bytes, explicit lease, and the ranks of its readable replicas."""
+class ObjectInfo(NamedTuple):
+    """What is known of one object: bytes, explicit lease, and its readable replicas."""
 
     size: int
     leased: bool
-    ranks: tuple[int, ...]
+    places: tuple[Location, ...]
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The ranks of the replicas."""
+        return tuple(place.rank for place in self.places)
 
 
 def ask_in_parts(
@@ -132,17 +137,17 @@ def _read_place(client: ClientActor, key: bytes, row: Row) -> Hit | Code | None:
     return None if here else Code.UNREACHABLE
 
 
-def query(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[KeyInfo | Code]]:
+def query(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[ObjectInfo | Code]]:
     """What is known of these keys."""
     rows = yield from lookup(client, keys, deadline)
-    infos: list[KeyInfo | Code] = []
+    infos: list[ObjectInfo | Code] = []
     claimed = [i for i, row in enumerate(rows) if row.code == Code.WRONG_STATE]
     hits = yield from locate(client, [keys[i] for i in claimed], deadline)
     decided = dict(zip(claimed, hits, strict=True))
     for position, row in enumerate(rows):
         code = decided.get(position, row.code)
         if isinstance(code, Hit) or code == Code.OK:
-            infos.append(KeyInfo(row.size, row.leased, tuple(p.rank for p in row.places)))
+            infos.append(ObjectInfo(row.size, row.leased, row.places))
         else:
             infos.append(code)
     return infos

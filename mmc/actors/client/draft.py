@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from mmc.identifiers import ObjectVersion, key_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mmc.actors.client.ranks import RankHandle
     from mmc.errors import Code
 
@@ -27,17 +25,20 @@ class Replica:
 
 
 class Draft:
-    """One object of a put: ``code`` is its outcome once that is known."""
+    """One object on its way: ``code`` is its outcome once that is known.
 
-    __slots__ = ("code", "hashed", "is_published", "key", "pieces", "replicas", "size", "version")
+    ``terms`` are those of its ranks under which its name was granted, while it is not published.
+    """
 
-    def __init__(self, key: bytes, version: ObjectVersion, pieces: Sequence[memoryview]) -> None:
+    __slots__ = ("code", "hashed", "is_published", "key", "replicas", "size", "terms", "version")
+
+    def __init__(self, key: bytes, version: ObjectVersion, size: int) -> None:
         """Nothing is reserved yet."""
         self.key = key
         self.version = version
-        self.pieces = pieces
-        self.size = sum(piece.nbytes for piece in pieces)
+        self.size = size
         self.hashed = key_hash(key)
         self.replicas: list[Replica] = []
+        self.terms: dict[int, int] = {}
         self.is_published = False
         self.code: Code | None = None

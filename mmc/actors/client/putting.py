@@ -17,12 +17,14 @@ For each object, in this order, and each step for a reason:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mmc.actors.client.asking import lookup
-from mmc.actors.client.calls import Copy, Outside, Replies, Until
+from mmc.actors.client.calls import Copy, Operation, Outside, Replies, Until
 from mmc.actors.client.draft import Draft, Replica
 from mmc.actors.client.reserving import reserve_all
+from mmc.actors.client.service import ClientActor
 from mmc.errors import Code
 from mmc.identifiers import ObjectVersion
 from mmc.segments import index, records
@@ -32,11 +34,12 @@ from mmc.wire import replies, requests
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mmc.actors.client.calls import Operation
-    from mmc.actors.client.service import ClientActor
     from mmc.actors.link import Ticket
 
 _CHUNK_SHARE = 4
+
+OnGranted = Callable[[ClientActor, list[Draft], float], Operation[None]]
+"""What is done with drafts whose names were granted."""
 
 
 def put(
@@ -55,21 +58,23 @@ def put(
         stands in the batch twice gets the outcome of its first.
     """
     drafts: dict[bytes, Draft] = {}
+    pieces: dict[bytes, Sequence[memoryview]] = {}
     counter = client.next_put()
-    for key, pieces in zip(keys, values, strict=True):
+    for key, value in zip(keys, values, strict=True):
         if key not in drafts:
             version = ObjectVersion(client.epoch, client.client, counter, len(drafts))
-            drafts[key] = Draft(key, version, pieces)
-    for chunk in _chunks(client, list(drafts.values())):
+            drafts[key] = Draft(key, version, sum(piece.nbytes for piece in value))
+            pieces[key] = value
+    for chunk in chunks(client, list(drafts.values())):
         try:
-            yield from _put_chunk(client, chunk, replicas, preferred, deadline)
+            yield from _put_chunk(client, chunk, pieces, replicas, preferred, deadline)
         finally:
             for draft in chunk:
-                _give_up(client, draft, Code.INTERNAL)
+                give_up(client, draft, Code.INTERNAL)
     return [drafts[key].code or Code.OK for key in keys]
 
 
-def _chunks(client: ClientActor, drafts: list[Draft]) -> Iterable[list[Draft]]:
+def chunks(client: ClientActor, drafts: list[Draft]) -> Iterable[list[Draft]]:
     """Parts of a batch that fit in a message, and in a fraction of the smallest rank's pool."""
     capacities = [handle.member.capacity for handle in client.ranks.values()]
     most_bytes = min(capacities, default=0) // _CHUNK_SHARE
@@ -89,49 +94,66 @@ def _chunks(client: ClientActor, drafts: list[Draft]) -> Iterable[list[Draft]]:
 def _put_chunk(
     client: ClientActor,
     chunk: list[Draft],
+    pieces: dict[bytes, Sequence[memoryview]],
     replicas: int,
     preferred: Sequence[int],
     deadline: float,
 ) -> Operation[None]:
-    yield from reserve_all(client, chunk, replicas, preferred, deadline)
-    drafts = [draft for draft in chunk if draft.code is None]
+    drafts = yield from begin(client, chunk, replicas, preferred, deadline)
     if not drafts:
         return
-    for draft in drafts:
-        for replica in draft.replicas:
-            segment, record = replica.handle.segment, replica.record
-            replica.generation = records.begin_write(segment, record, draft.version)
-            records.describe(segment, record, draft.key, draft.hashed, draft.size)
-    ticket = _claim(client, drafts, deadline)
+    ticket = claim(client, drafts, deadline)
     yield Outside(
         [
             Copy(
                 replica.handle.segment.memory,
                 payload_position(replica.handle.segment, replica.record),
-                draft.pieces,
+                pieces[draft.key],
             )
             for draft in drafts
             for replica in draft.replicas
         ]
     )
+    yield from follow_claim(client, drafts, ticket, deadline, publish)
+
+
+def begin(
+    client: ClientActor, drafts: list[Draft], replicas: int, preferred: Sequence[int], deadline: float
+) -> Operation[list[Draft]]:
+    """Reserve records and write versions into them; returns the drafts that got theirs."""
+    yield from reserve_all(client, drafts, replicas, preferred, deadline)
+    begun = [draft for draft in drafts if draft.code is None]
+    for draft in begun:
+        for replica in draft.replicas:
+            segment, record = replica.handle.segment, replica.record
+            replica.generation = records.begin_write(segment, record, draft.version)
+            records.describe(segment, record, draft.key, draft.hashed, draft.size)
+    return begun
+
+
+def follow_claim(
+    client: ClientActor, drafts: list[Draft], ticket: Ticket, deadline: float, on_granted: OnGranted
+) -> Operation[None]:
+    """See a claim through, asking again for what is pending, until the deadline."""
     pause = client.limits.pending_ms / 1000
     while drafts:
         yield Replies([ticket])
-        drafts = yield from _take_claimed(client, drafts, ticket, deadline)
+        drafts = yield from _take_claimed(client, drafts, ticket, deadline, on_granted)
         if not drafts:
             return
         if client.now + pause >= deadline:
             for draft in drafts:
-                _give_up(client, draft, Code.WRONG_STATE)
+                give_up(client, draft, Code.WRONG_STATE)
             return
         yield Until(client.now + pause)
         pause = min(2 * pause, client.limits.pending_max_ms / 1000)
-        ticket = _claim(client, drafts, deadline)
+        ticket = claim(client, drafts, deadline)
 
 
-def _claim(client: ClientActor, drafts: list[Draft], deadline: float) -> Ticket:
+def claim(client: ClientActor, drafts: list[Draft], deadline: float) -> Ticket:
+    """Ask for the names of drafts of one put."""
     version = drafts[0].version
-    claim = requests.Claim(
+    message = requests.Claim(
         version.epoch,
         version.counter,
         tuple(draft.version.position for draft in drafts),
@@ -139,18 +161,18 @@ def _claim(client: ClientActor, drafts: list[Draft], deadline: float) -> Ticket:
         tuple(draft.size for draft in drafts),
         tuple(tuple((r.handle.rank, r.record, r.generation) for r in draft.replicas) for draft in drafts),
     )
-    return client.ask_meta(claim, deadline)
+    return client.ask_meta(message, deadline)
 
 
 def _take_claimed(
-    client: ClientActor, drafts: list[Draft], ticket: Ticket, deadline: float
+    client: ClientActor, drafts: list[Draft], ticket: Ticket, deadline: float, on_granted: OnGranted
 ) -> Operation[list[Draft]]:
     """Act on the answer to a claim; returns the drafts to be claimed again."""
     claimed = ticket.reply
     if not isinstance(claimed, replies.Claimed) or len(claimed.codes) != len(drafts):
         if ticket.code != Code.UNKNOWN_SEQUENCE:
             for draft in drafts:
-                _give_up(client, draft, ticket.code or Code.INTERNAL)
+                give_up(client, draft, ticket.code or Code.INTERNAL)
             return []
         return (yield from _settle_claims(client, drafts, deadline))
     client.saw_view(claimed.view)
@@ -159,23 +181,23 @@ def _take_claimed(
     granted = []
     for draft, code in zip(drafts, claimed.codes, strict=True):
         if code == Code.OK:
+            draft.terms = terms
             granted.append(draft)
         elif code == Code.WRONG_STATE:
             pending.append(draft)
         else:
-            _give_up(client, draft, Code(code))
-    yield from _publish(client, granted, terms, deadline)
+            give_up(client, draft, Code(code))
+    yield from on_granted(client, granted, deadline)
     return pending
 
 
-def _publish(
-    client: ClientActor, granted: list[Draft], terms: dict[int, int], deadline: float
-) -> Operation[None]:
+def publish(client: ClientActor, granted: list[Draft], deadline: float) -> Operation[None]:
+    """Make drafts readable under the terms that their names were granted for, and see whether they stand."""
     clock = client.clock()
     for draft in granted:
         for replica in draft.replicas:
             segment = replica.handle.segment
-            term = terms.get(replica.handle.rank, 0)
+            term = draft.terms.get(replica.handle.rank, 0)
             records.publish(segment, replica.record, replica.generation, term, clock)
             index.insert(segment, draft.hashed, replica.record)
         draft.is_published = True
@@ -183,16 +205,17 @@ def _publish(
         granted[0].replicas[0].handle.segment.memory.fence()
     doubtful = []
     for draft in granted:
-        if any(_stands(replica, terms) for replica in draft.replicas):
+        if any(stands(draft, replica) for replica in draft.replicas):
             _succeed(client, draft)
         else:
             doubtful.append(draft)
     yield from _settle_published(client, doubtful, deadline)
 
 
-def _stands(replica: Replica, terms: dict[int, int]) -> bool:
+def stands(draft: Draft, replica: Replica) -> bool:
+    """Whether the replica's segment is still what the name was granted for."""
     handle = replica.handle
-    return handle.segment.serves(terms.get(handle.rank, 0), handle.member.segment)
+    return handle.segment.serves(draft.terms.get(handle.rank, 0), handle.member.segment)
 
 
 def _succeed(client: ClientActor, draft: Draft) -> None:
@@ -209,7 +232,7 @@ def _settle_claims(client: ClientActor, drafts: list[Draft], deadline: float) ->
         if row.version == draft.version and row.places:
             again.append(draft)
         else:
-            _give_up(client, draft, Code.UNKNOWN_SEQUENCE)
+            give_up(client, draft, Code.UNKNOWN_SEQUENCE)
     return again
 
 
@@ -240,7 +263,7 @@ def _withdraw(draft: Draft) -> None:
         replica.handle.give_back(replica.record, replica.generation)
 
 
-def _give_up(client: ClientActor, draft: Draft, code: Code) -> None:
+def give_up(client: ClientActor, draft: Draft, code: Code) -> None:
     """End a draft that was not published; its records are idle reserves again."""
     if draft.code is None:
         draft.code = code

@@ -12,7 +12,7 @@ from mmc.segments import pins
 from mmc.segments.reader import Hit, extent_of, fetch, fetch_bytes, touch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mmc.actors.client.calls import Operation
     from mmc.actors.client.ranks import RankHandle
@@ -148,15 +148,23 @@ def release(pinned: Pinned) -> None:
         pinned.handle.slots.append(pinned.slot)
 
 
+def await_rank(client: ClientActor, deadline: float, *, rank: int) -> Operation[Code]:
+    """Wait until this rank of this host is there to be used; -3018 at the deadline."""
+    return _await(client, deadline, lambda live: rank in live)
+
+
 def await_ranks(client: ClientActor, deadline: float, *, count: int) -> Operation[Code]:
     """Wait until so many ranks of this host are there to be used; -3018 at the deadline."""
+    return _await(client, deadline, lambda live: len(live) >= count)
+
+
+def _await(client: ClientActor, deadline: float, suffice: Callable[[list[int]], bool]) -> Operation[Code]:
     while True:
         ticket = client.refresh_members(max(0.0, deadline - client.now))
         yield Replies([ticket])
         if ticket.code != Code.OK:
             return ticket.code
-        live = [rank for rank in client.ranks if client.members[rank].state == MemberState.LIVE]
-        if len(live) >= count:
+        if suffice([rank for rank in client.ranks if client.members[rank].state == MemberState.LIVE]):
             return Code.OK
         if client.now + _WAIT_S >= deadline:
             return Code.NO_SUCH_RANK

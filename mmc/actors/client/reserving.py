@@ -47,7 +47,9 @@ def reserve_all(
     needs: list[Need] = []
     for draft in drafts:
         try:
-            needs += [(draft, rank) for rank in place(draft.hashed, ranks, replicas, preferred)]
+            needs += [
+                (draft, rank) for rank in place(draft.hashed, ranks, replicas, preferred, client.home_rank)
+            ]
         except CacheError as error:
             draft.code = error.code
     tried: dict[bytes, list[int]] = {}

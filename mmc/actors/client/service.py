@@ -58,6 +58,7 @@ class ClientActor:
         self._link = Link(META, client, PeerKind.CLIENT, limits, draw, self._on_open, Code.META_UNREACHABLE)
         self.ranks: dict[int, RankHandle] = {}
         self.members: dict[int, Member] = {}
+        self.home_rank: int | None = None
         self._parted: dict[int, RankHandle] = {}
         self.reader = Reader({}, limits.locations_max)
         self._view = 0
@@ -196,8 +197,9 @@ class ClientActor:
 
     # Membership
 
-    def _on_open(self, welcome: replies.Welcome, _now: float) -> None:
+    def _on_open(self, welcome: replies.Welcome, now: float) -> None:
         self._told = (0, 0)
+        self._tell_at = now + self.limits.report_ms / 1000
         self._effects.append(Subscribe(welcome.events_url, (MEMBER,)))
         self._take_members(welcome.view, welcome.members)
 

@@ -74,6 +74,7 @@ class LocalActor:
         self.term = 0
         self.is_live = False
         self.refusal: Code | None = None
+        self.refusal_sentence = ""
         self.has_left = False
         self._events_url = ""
         self._join_number = 0
@@ -181,6 +182,8 @@ class LocalActor:
             wanted.records,
             wanted.path,
             wanted.control_url,
+            wanted.world,
+            wanted.pool,
         )
         self._link.request(join, now + _PATIENCE_S, now, lambda t: self._admitted(t, number))
 
@@ -190,6 +193,8 @@ class LocalActor:
         if not isinstance(ticket.reply, replies.Admitted):
             if ticket.code != Code.UNKNOWN_SEQUENCE:
                 self.refusal = ticket.code
+                if isinstance(ticket.reply, replies.Failure):
+                    self.refusal_sentence = ticket.reply.sentence
                 self._effects.append(Note(JOIN_REFUSED, ticket.code.name))
                 self._rejoin_at = self._now + _REJOIN_S
             return

@@ -75,9 +75,11 @@ class Roster:
         """Admit a rank.
 
         Raises:
-            CacheError: -3006 its rank is taken; -3013 there are too many.
+            CacheError: -3006 its rank is taken; -3013 there are too many; -3000 it is meant for another
+                cluster.
         """
         assert request.session is not None
+        self.table.agree(join.rank, join.world, join.pool)
         wanted = Member(join.rank, 0, 0, join.segment, join.boot, join.capacity, join.path, join.control_url)
         before = {peer.member.rank: peer.member.segment for peer in self.table.peers()}
         member, wipe = self.table.admit(wanted, self.epoch, request.session.number, now)

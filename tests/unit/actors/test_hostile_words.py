@@ -71,7 +71,7 @@ def actor() -> MetaActor:
 def joined(actor: MetaActor, reports: Report) -> Peer:
     """A live rank 0 that reported something."""
     rank = Peer(actor, PeerKind.RANK, 1)
-    assert isinstance(rank.ask(Join(ANY_RANK, 0, 77, 1, 1 << 20, 32, "/p", "u")), Admitted)
+    assert isinstance(rank.ask(Join(ANY_RANK, 0, 77, 1, 1 << 20, 32, "/p", "u", 0, 0)), Admitted)
     assert isinstance(rank.ask(reports), Codes)
     return rank
 
@@ -104,7 +104,7 @@ def test_a_claim_of_a_past_segment_displaces_no_confirmed_object(actor: MetaActo
 def test_an_epoch_beyond_counting_is_refused(actor: MetaActor, term: int) -> None:
     """A rank of an impossible epoch is refused, and the service goes on in its own."""
     rank = Peer(actor, PeerKind.RANK, 1)
-    refused = rank.ask(Join(ANY_RANK, term, 77, 1, 1 << 20, 32, "/p", "u"))
+    refused = rank.ask(Join(ANY_RANK, term, 77, 1, 1 << 20, 32, "/p", "u", 0, 0))
     assert isinstance(refused, Failure)
     assert refused.code == Code.INVALID_ARGUMENT
     assert actor.epoch == 1
@@ -134,7 +134,7 @@ def test_what_is_confirmed_while_a_rank_reports_is_not_dropped(actor: MetaActor)
     rank = joined(actor, one_object())
     client = Peer(actor, PeerKind.CLIENT, 2)
     client.ask(Claim(1, 1, (0,), (b"new",), (10,), (((0, 5, 2),),)))
-    assert isinstance(rank.ask(Join(0, 0, 77, 1, 1 << 20, 32, "/p", "u")), Admitted)
+    assert isinstance(rank.ask(Join(0, 0, 77, 1, 1 << 20, 32, "/p", "u", 0, 0)), Admitted)
     assert rank.ask(Confirmed((5,), (2,), ((1, 2, 1, 0),))) == Codes((0,))
     rank.ask(one_object())
     found = client.ask(Lookup((b"new", b"key")))

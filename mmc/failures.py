@@ -1,0 +1,46 @@
+"""The last failure of each thread, for interfaces that return codes."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from mmc.errors import SENTENCES, CacheError, Code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class LastError(NamedTuple):
+    """A documented code and a sentence."""
+
+    code: Code
+    sentence: str
+
+
+class _Thread(threading.local):
+    last = LastError(Code.OK, SENTENCES[Code.OK])
+
+
+_THREAD = _Thread()
+
+
+def last_error() -> LastError:
+    """The code and the sentence of the last call in this thread that failed; (0, "done") if none did."""
+    return _THREAD.last
+
+
+def report(error: CacheError) -> int:
+    """Note a failure; returns its code."""
+    _THREAD.last = LastError(error.code, error.sentence)
+    return int(error.code)
+
+
+def report_codes(keys: Iterable[object], codes: Iterable[int]) -> int:
+    """Note the first failure of a batch; returns its code, or 0."""
+    for key, code in zip(keys, codes, strict=True):
+        if code < 0:
+            known = Code(code)
+            _THREAD.last = LastError(known, f"{key!r}: {SENTENCES[known]}")
+            return code
+    return 0

@@ -1,0 +1,97 @@
+"""One service process of ours: started by the same command again and again, ready when it says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+from dataclasses import replace
+
+from mmc.errors import CacheError, CannotCreate, Code
+from mmc.services.launch import LaunchOptions, command_for
+from mmc.zeromq.clock import now
+
+RESTARTS_PER_MINUTE = 10
+_MINUTE_S = 60.0
+
+
+class Child:
+    """One service process, restarted by the same command."""
+
+    def __init__(self, name: str, service: str, options: LaunchOptions) -> None:
+        """Not started yet."""
+        self.name = name
+        self.service = service
+        self.options = options
+        self.process: subprocess.Popen[bytes] | None = None
+        self._ready: int | None = None
+        self._starts: list[float] = []
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self, parent_fd: int) -> None:
+        """Start the process, in a group of its own: its signals come from the supervisor alone."""
+        self._starts = [at for at in self._starts if now() - at < _MINUTE_S] + [now()]
+        self._ready, ready_fd = os.pipe()
+        options = replace(self.options, parent_fd=parent_fd, ready_fd=ready_fd)
+        self.process = subprocess.Popen(  # noqa: S603 - our own command
+            command_for(self.service, options),
+            pass_fds=(parent_fd, ready_fd),
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+        )
+        os.close(ready_fd)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it was started too often within a minute."""
+        return len(self._starts) > RESTARTS_PER_MINUTE
+
+    def await_ready(self, deadline: float) -> dict[str, str]:
+        """Wait until the service serves; returns what it says of itself.
+
+        Raises:
+            CacheError: what the service says is in its way; -3002, it ended, or did not serve by the
+                deadline.
+        """
+        assert self._ready is not None
+        text = b""
+        try:
+            while not text.endswith(b"\n"):
+                readable, _, _ = select.select([self._ready], [], [], max(0.0, deadline - now()))
+                part = os.read(self._ready, 4096) if readable else b""
+                if not part:
+                    why = "ended" if readable else "did not serve in time"
+                    raise CannotCreate(f"{self.name} {why}; its last words are above")
+                text += part
+        finally:
+            os.close(self._ready)
+            self._ready = None
+        facts: dict[str, str] = json.loads(text)
+        if "failure" in facts:
+            raise CacheError(facts["failure"], Code(int(facts["code"])))
+        return facts
+
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self.process is not None and self.process.poll() is None
+
+    def send(self, number: int) -> None:
+        """Send a signal, if the process lives."""
+        if self.is_running():
+            self.process.send_signal(number)  # type: ignore[union-attr] # it runs
+
+    def await_end(self, patience_s: float) -> None:
+        """Wait for the end of the process; force it after a while."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
