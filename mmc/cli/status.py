@@ -20,6 +20,7 @@ Counters = dict[str, int | str]
 
 _MB = 1e6
 _SIZES = ("capacity_bytes", "used_bytes", "reserved_bytes", "quarantined_bytes")
+_HEADINGS = ("records", "evictions", "clients")
 _COUNTS = ("records", "free_records", "objects", "evictions", "clients")
 
 
@@ -96,13 +97,15 @@ def _print_tables(facts: dict[str, object]) -> None:
         f"{meta['evictions']} evictions, {meta['sessions']} sessions, "
         f"hit rate {'unknown' if rate is None else f'{rate:.1%}'} of {meta['gets']} gets"
     )
-    sizes = (f"{name.removesuffix('_bytes')} MB" for name in _SIZES)
-    table = Table("rank", "state", *sizes, *(name.replace("_", " ") for name in _COUNTS))
+    sizes = (name.removesuffix("_bytes") for name in _SIZES)
+    table = Table("rank", "state", box=None, padding=(0, 1, 0, 0))
+    for heading in (*sizes, *_HEADINGS):
+        table.add_column(heading, justify="right")
     for rank, counters in ranks.items():
         table.add_row(rank, str(counters["state"]), *_cells(counters))
-    table.add_section()
     table.add_row("all", "", *_cells(totals))
     console.print(table)
+    console.print("sizes in MB; records: with an object / all")
     orphans = facts["orphans"]
     assert isinstance(orphans, list)
     for orphan in orphans:
@@ -112,4 +115,5 @@ def _print_tables(facts: dict[str, object]) -> None:
 
 def _cells(counters: Counters) -> tuple[str, ...]:
     sizes = (f"{_number(counters, name) / _MB:.1f}" for name in _SIZES)
-    return (*sizes, *(str(_number(counters, name)) for name in _COUNTS))
+    filled = f"{_number(counters, 'objects')}/{_number(counters, 'records')}"
+    return (*sizes, filled, str(_number(counters, "evictions")), str(_number(counters, "clients")))

@@ -7,10 +7,13 @@ a failure with a documented code, and 2 when the command line itself, or a file 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
+import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
 import typer
@@ -27,22 +30,35 @@ P = ParamSpec("P")
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """A command whose failures are sentences on standard error and an exit status."""
+    """A command whose failures are sentences on standard error and an exit status.
+
+    So is what the operating system refuses about files; a reader of standard output that has gone is left to
+    typer.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+            sys.stdout.flush()
         except CacheError as error:
             complain(str(error))
             raise typer.Exit(1) from None
         except OSError as reason:
-            if reason.filename is None:
+            if reason.errno == errno.EPIPE:
                 raise
-            complain(f"{reason.filename}: {reason.strerror}")
+            complain(f"{reason.filename or 'standard output'}: {reason.strerror}")
+            if reason.filename is None:
+                _discard_output()
             raise typer.Exit(2) from None
 
     return run
+
+
+def _discard_output() -> None:
+    """What is still to be printed cannot be, and nothing tries again at the end of the process."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

@@ -184,11 +184,13 @@ def test_what_was_removed_is_counted(mmc: Shell, client: Client) -> None:
     assert list(client.keys()) == []
 
 
-def test_status_tells_everything(mmc: Shell, client: Client) -> None:
+def test_status_tells_everything(mmc: Shell, cluster: Cluster, client: Client) -> None:
     """Ranks with their states and sizes, totals, hits, and orphans that are left where they are."""
     fill(client, ["status/1"])
-    client.get_batch(["status/1", "status/absent"])
-    wait_until(lambda: dict(client.status().counters)["gets"] >= 2, "hits are told", 20)
+    with Client(cluster.meta_url) as passing:
+        passing.wait_for_ranks(1)
+        passing.get_batch(["status/1", "status/absent"])
+    wait_until(lambda: dict(client.status().counters)["gets"] >= 2, "hits are told at a goodbye")
     orphan = Path(f"/dev/shm/mmc-test-orphan-{os.getpid()}.dram")
     orphan.write_bytes(b"left")
     try:
