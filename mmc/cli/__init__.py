@@ -1,4 +1,4 @@
-"""The command line: services, ``mmc status|doctor``, and objects, ``mmc put|get|exists|info|rm|keys|lease``."""
+"""The command line: services, ``mmc status|doctor``, and ``mmc put|get|exists|info|rm|keys|lease``."""
 
 from __future__ import annotations
 
