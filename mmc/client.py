@@ -11,107 +11,27 @@ alone.  Every call returns by its ``timeout`` (seconds; None: ``client.timeout_m
 
 from __future__ import annotations
 
-import os
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING
 
 from mmc.actors.client import asking
 from mmc.actors.client.listing import Listing, list_keys
-from mmc.actors.client.reading import await_rank, await_ranks
 from mmc.arguments import seconds_of
-from mmc.config import load_config
-from mmc.connection import Connection
+from mmc.client_life import ClientLife
 from mmc.errors import Code, error_for, raise_for
-from mmc.identifiers import ANY_RANK, as_bytes, encode_key
+from mmc.identifiers import as_bytes, encode_key
 from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan, unlease_plan
 from mmc.view import View
-from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import Iterator, Sequence
 
     from mmc.actors.client.asking import ObjectInfo
-    from mmc.actors.client.calls import Operation
-    from mmc.actors.client.service import ClientActor
     from mmc.arguments import BufferLike
-    from mmc.config import Config
-    from mmc.plans import Plan
-    from mmc.wire.replies import StatusReport
-    from mmc.zeromq.sockets import Context
-
-_CLOSING_S = 0.08
-T = TypeVar("T")
 
 
-class Client:
+class Client(ClientLife):
     """A connection to a cluster, for blocking calls from any thread."""
-
-    def __init__(
-        self,
-        meta_url: str,
-        config: Config | None = None,
-        *,
-        context: Context | None = None,
-        on_close: Callable[[], None] | None = None,
-        events_url: str = "",
-        home_rank: int | None = None,
-    ) -> None:
-        """Connect and wait for the meta service's answer.
-
-        Args:
-            meta_url: the broker's URL for requests, for example ``tcp://127.0.0.1:5000``.
-            config: limits; None: the defaults.
-            context: a ZeroMQ context shared with services of this process.
-            on_close: called once after the connection was closed.
-            events_url: replaces where the meta service says that its events are heard.
-            home_rank: where puts go that name no rank, while it is there and has space.
-
-        Raises:
-            InvalidArgument: the URL is none.
-            CacheError: -3017, no answer within ``client.connect_timeout_ms``.
-        """
-        self._meta_url = meta_url
-        self._config = config or load_config()
-        self._context = context
-        self._on_close = on_close
-        self._events_url = events_url
-        self._home_rank = home_rank
-        self._closed = False
-        self._live = self._connect()
-
-    def _connect(self) -> Connection:
-        connection = Connection(
-            self._meta_url, self._config, self._context, self._events_url, self._home_rank
-        )
-        deadline = now() + self._config.client.connect_timeout_ms / 1000
-        code = connection.reactor.run(await_ranks(connection.actor, deadline, count=0))
-        if code != Code.OK:
-            connection.close(0.0)
-            raise error_for(code, f"connecting to {self._meta_url}")
-        return connection
-
-    @property
-    def connection(self) -> Connection:
-        """The connection of this process; a forked child's is its own.
-
-        Raises:
-            CacheError: -3019, the client is closed.
-        """
-        if self._closed:
-            raise error_for(Code.CLIENT_CLOSED, "this call")
-        if self._live.process != os.getpid():
-            self._live.abandon()
-            self._live = self._connect()
-        return self._live
-
-    def carry_out(self, plan: Plan[T], timeout: float | None) -> T:
-        """Make a call of another interface: check, try hints, ask for the rest, give the result."""
-        connection = self.connection
-        seconds = seconds_of(timeout, self._config.client.timeout_ms)
-        if not plan.try_hints(connection.actor, access_clock()):
-            connection.reactor.run(plan.operation(connection.actor, now() + seconds))
-        return plan.result()
 
     # Put
 
@@ -282,7 +202,7 @@ class Client:
         """
         listing = Listing(as_bytes(prefix))
         while not listing.is_complete:
-            yield from listing.take(self._run(partial(list_keys, cursor=listing.cursor), timeout))
+            yield from listing.take(self.run(partial(list_keys, cursor=listing.cursor), timeout))
 
     # Remove, lease
 
@@ -335,77 +255,3 @@ class Client:
         Per key 0, also where there was no lease, or -3007.  The lease of a client that died lasts its time.
         """
         return self.carry_out(unlease_plan(keys, abandoned=abandoned), timeout)
-
-    # The cluster
-
-    def _run(self, ask: Callable[[ClientActor, float], Operation[T]], timeout: float | None) -> T:
-        connection = self.connection
-        deadline = now() + seconds_of(timeout, self._config.client.timeout_ms)
-        return connection.reactor.run(ask(connection.actor, deadline))
-
-    def status(self, *, timeout: float | None = None) -> StatusReport:
-        """Counters of the meta service and of every rank.
-
-        Raises:
-            CacheError: -3017, no answer.
-        """
-        report = self._run(asking.status, timeout)
-        if isinstance(report, Code):
-            raise error_for(report, "status")
-        return report
-
-    def wait_for_ranks(self, count: int, *, timeout: float | None = None) -> None:
-        """Wait until ``count`` ranks of this host are live.
-
-        Raises:
-            CacheError: -3018, they are not by the timeout; -3017, no answer.
-        """
-        code = self._run(partial(await_ranks, count=count), timeout)
-        raise_for(code, f"{count} ranks")
-
-    def wait_for_rank(self, rank: int, *, timeout: float | None = None) -> None:
-        """Wait until this rank of this host is live.
-
-        Raises:
-            CacheError: -3018, it is not by the timeout; -3017, no answer.
-        """
-        raise_for(self._run(partial(await_rank, rank=rank), timeout), f"rank {rank}")
-
-    def local_rank(self) -> int:
-        """The home rank, else the lowest rank of this host, else 4294967295."""
-        ranks = self.connection.actor.ranks
-        return self._home_rank if self._home_rank in ranks else min(ranks, default=ANY_RANK)
-
-    def __reduce__(self) -> NoReturn:
-        """Refused: a connection is this process's.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError(f"a {type(self).__name__} cannot be pickled: connect in each process")
-
-    def close(self) -> None:
-        """Give back what is reserved and end the session; nothing happens the second time.
-
-        Views stay valid until they are closed.
-        """
-        if self._closed:
-            return
-        self._closed = True
-        if self._live.process == os.getpid():
-            self._live.close(_CLOSING_S)
-            if self._on_close is not None:
-                self._on_close()
-
-    def __enter__(self) -> Self:
-        """The client itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
