@@ -12,7 +12,7 @@ from mmc import c_calls
 from mmc.async_client import AsyncClient
 from mmc.capi import opened_client
 from mmc.errors import CacheError
-from mmc.failures import report
+from mmc.failures import report, report_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,33 +31,35 @@ __all__ = [
 ]
 
 
-async def _carry_out(prepare: Callable[[], PreparedCall]) -> int:
+async def _carry_out(prepare: Callable[..., PreparedCall], *arguments: object) -> int:
     try:
         client = AsyncClient(opened_client().connection)
-        call = prepare()
+        call = c_calls.prepared(prepare, arguments)
         return call.finish(await client.carry_out(call.plan, None))
     except CacheError as error:
         return report(error)
+    except Exception:  # boundary: C code is given a code, and the log the stack
+        return report_fault()
 
 
 async def mmcc_put(key: Key, buf: mmc_buffer, options: mmc_put_options, flags: int) -> int:
     """As :func:`mmc.capi.mmcc_put`."""
-    return await _carry_out(lambda: c_calls.put(key, buf, options, flags))
+    return await _carry_out(c_calls.put, key, buf, options, flags)
 
 
 async def mmcc_get(key: Key, buf: mmc_buffer, flags: int) -> int:
     """As :func:`mmc.capi.mmcc_get`."""
-    return await _carry_out(lambda: c_calls.get(key, buf, flags))
+    return await _carry_out(c_calls.get, key, buf, flags)
 
 
 async def mmcc_query(key: Key, info: mmc_data_info, flags: int) -> int:
     """As :func:`mmc.capi.mmcc_query`."""
-    return await _carry_out(lambda: c_calls.query(key, info, flags))
+    return await _carry_out(c_calls.query, key, info, flags)
 
 
 async def mmcc_remove(key: Key, flags: int) -> int:
     """As :func:`mmc.capi.mmcc_remove`."""
-    return await _carry_out(lambda: c_calls.remove(key, flags))
+    return await _carry_out(c_calls.remove, key, flags)
 
 
 async def mmcc_batch_put(
@@ -69,7 +71,7 @@ async def mmcc_batch_put(
     results: Output | None = None,
 ) -> int:
     """As :func:`mmc.capi.mmcc_batch_put`."""
-    return await _carry_out(lambda: c_calls.batch_put(keys, keys_count, bufs, options, flags, results))
+    return await _carry_out(c_calls.batch_put, keys, keys_count, bufs, options, flags, results)
 
 
 async def mmcc_batch_get(
@@ -80,4 +82,4 @@ async def mmcc_batch_get(
     results: Output | None = None,
 ) -> int:
     """As :func:`mmc.capi.mmcc_batch_get`."""
-    return await _carry_out(lambda: c_calls.batch_get(keys, keys_count, bufs, flags, results))
+    return await _carry_out(c_calls.batch_get, keys, keys_count, bufs, flags, results)

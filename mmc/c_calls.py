@@ -30,6 +30,18 @@ class PreparedCall(NamedTuple):
     finish: Callable[[Any], int]
 
 
+def prepared(prepare: Callable[..., PreparedCall], arguments: Sequence[object]) -> PreparedCall:
+    """Prepare a call.
+
+    Raises:
+        InvalidArgument: an argument is not what it should be.
+    """
+    try:
+        return prepare(*arguments)
+    except (AttributeError, TypeError, ValueError) as wrong:
+        raise InvalidArgument(f"{prepare.__name__}: {wrong}") from None
+
+
 def put(key: Key, buf: mmc_buffer, options: mmc_put_options, flags: int) -> PreparedCall:
     """``mmcc_put``."""
     _check_flags(flags)

@@ -32,7 +32,7 @@ from mmc.c_services import (
 from mmc.client import Client
 from mmc.config import client_settings, load_config
 from mmc.errors import CacheError, Code, InvalidArgument, error_for
-from mmc.failures import LastError, last_error, report
+from mmc.failures import LastError, last_error, report, report_fault
 from mmc.identifiers import ANY_RANK
 from mmc.log import set_extern_logger, set_level
 from mmc.raw_memory import RegisteredRanges
@@ -53,7 +53,7 @@ from mmc.structures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mmc.c_calls import Key, Output, PreparedCall
 
@@ -215,14 +215,16 @@ def mmcc_local_service_id(localServiceId: list[int] | ctypes.c_uint32) -> int:
     return 0
 
 
-def _carry_out(prepare: object, *arguments: object) -> int:
+def _carry_out(prepare: Callable[..., PreparedCall], *arguments: object) -> int:
     """Prepare a call and make it."""
     try:
         client = _PROCESS.opened()
-        call: PreparedCall = prepare(*arguments)  # type: ignore[operator] # a function of mmc.c_calls
+        call = c_calls.prepared(prepare, arguments)
         return call.finish(client.carry_out(call.plan, None))
     except CacheError as error:
         return report(error)
+    except Exception:  # boundary: C code is given a code, and the log the stack
+        return report_fault()
 
 
 def mmcc_put(key: Key, buf: mmc_buffer, options: mmc_put_options, flags: int) -> int:

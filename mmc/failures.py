@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
-from mmc.errors import SENTENCES, CacheError, Code
+from mmc.errors import SENTENCES, CacheError, Code, error_for
+from mmc.log import get_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +36,12 @@ def report(error: CacheError) -> int:
     """Note a failure; returns its code."""
     _THREAD.last = LastError(error.code, error.sentence)
     return int(error.code)
+
+
+def report_fault() -> int:
+    """Log the exception in hand, which is a fault of our own, with its stack; returns -1."""
+    get_log("client").error("a fault of our own", stack=traceback.format_exc())
+    return report(error_for(Code.INTERNAL, "the log has the stack"))
 
 
 def report_codes(keys: Iterable[object], codes: Iterable[int]) -> int:

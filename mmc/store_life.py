@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, NoReturn
 
 from mmc.errors import CacheError, Code, InvalidArgument, error_for
-from mmc.failures import report, report_codes
+from mmc.failures import report, report_codes, report_fault
 from mmc.opened_store import OpenedStore
 from mmc.property_file import local_config_from
 from mmc.settings import LocalConfig, check_local
@@ -103,6 +103,10 @@ class StoreLife:
             codes = [int(code) for code in call(self._open())]
         except CacheError as error:
             return [report(error)] * len(keys)
+        except TypeError:
+            raise
+        except Exception:  # boundary: the caller is given a code, and the log the stack
+            return [report_fault()] * len(keys)
         report_codes(keys, [min(0, code) for code in codes])
         return codes
 

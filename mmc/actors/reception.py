@@ -220,3 +220,14 @@ class Reception:
         for session in self._sessions.values():
             session.window.check()
         assert not any(request.replied for request in self._in_flight.values())
+
+
+def answer_fault(source: Address, frames: Frames) -> list[Effect]:
+    """-1 to whoever asked what a service stumbled over."""
+    try:
+        header = decode_header(frames)
+    except RemoteProtocolError:
+        return []
+    answer = Header(Operation.FAILURE, header.session, header.sequence, epoch=header.epoch)
+    failure = Failure(int(Code.INTERNAL), "a fault inside the service; its log has the stack")
+    return [Send(source, encode(answer, failure))]

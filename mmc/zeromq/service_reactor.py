@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import os
+import traceback
 from typing import TYPE_CHECKING, Protocol
 
 import zmq
 
 from mmc.actors.contract import EVENTS, META, Note, Persist, Publish, Send, Subscribe
+from mmc.actors.reception import answer_fault
 from mmc.zeromq.clock import now
 from mmc.zeromq.sockets import connect
 
@@ -32,6 +34,10 @@ class Log(Protocol):
 
     def info(self, event: str, **fields: object) -> object:
         """Log one event."""
+        ...
+
+    def error(self, event: str, **fields: object) -> object:
+        """Log what somebody must look at."""
         ...
 
 
@@ -191,12 +197,17 @@ class ServiceReactor:
 
     def _receive(self, socket: zmq.Socket[bytes], frames: Frames) -> None:
         moment = now()
-        if socket is self._ports.clients:
-            effects = self._actor.receive(frames[0], frames[1:], moment)
-        elif socket is self._ports.meta:
-            effects = self._actor.receive(META, frames, moment)
-        else:
-            effects = self._actor.receive(EVENTS, frames[1:], moment)
+        try:
+            if socket is self._ports.clients:
+                effects = self._actor.receive(frames[0], frames[1:], moment)
+            elif socket is self._ports.meta:
+                effects = self._actor.receive(META, frames, moment)
+            else:
+                effects = self._actor.receive(EVENTS, frames[1:], moment)
+        except Exception:  # boundary: a fault of our own ends one request, with its stack in the log
+            self._log.error("a fault of our own", stack=traceback.format_exc())
+            is_request = socket is self._ports.clients
+            effects = answer_fault(frames[0], frames[1:]) if is_request else []
         self.perform(effects)
 
     def perform(self, effects: list[Effect]) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mmc.actors.link import Ticket
 
 _AGAIN_S = 0.02
-_TRY_ELSEWHERE = (Code.NO_SPACE, Code.NO_SUCH_RANK, Code.TIMED_OUT)
+_TRY_ELSEWHERE = (Code.NO_SPACE, Code.NO_SUCH_RANK, Code.TIMED_OUT, Code.NOT_SERVING)
 
 Need = tuple[Draft, int]
 """A draft, and a rank on which it still needs a record."""
@@ -60,6 +60,7 @@ def reserve_all(
         until = client.now + (deadline - client.now) / 2 if has_others else deadline
         failed = yield from _reserve_once(client, needs, until)
         needs = []
+        is_early = False
         for draft, rank, code in failed:
             other = None
             if code == Code.UNKNOWN_SEQUENCE and rank in client.ranks:
@@ -67,11 +68,15 @@ def reserve_all(
             elif not preferred and replicas == 1 and code in _TRY_ELSEWHERE:
                 tried.setdefault(draft.key, []).append(rank)
                 other = _next_rank(client, draft, tried[draft.key])
+            if other is None and code == Code.NOT_SERVING and rank in client.ranks:
+                other, is_early = rank, True
             if other is None or client.now >= deadline:
                 _fail(client, draft, code)
             else:
                 needs.append((draft, other))
         needs = [(draft, rank) for draft, rank in needs if draft.code is None]
+        if is_early:
+            yield Until(min(deadline, client.now + _AGAIN_S))
 
 
 def _next_rank(client: ClientActor, draft: Draft, tried: list[int]) -> int | None:

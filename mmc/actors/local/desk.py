@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _AGAIN_S = 0.02
 _HOPELESS_S = 0.5
+_STOPPING = "this rank is stopping"
 
 
 class Watch(Protocol):
@@ -62,6 +63,7 @@ class Desk:
         self._watch = watch
         self._ask_meta = ask_meta
         self.relief = Relief(keeper, limits.waiting_reserves_max)
+        self._is_closed = False
         self._pressing = False
         self._press_at: float | None = None
         self._nothing_left = False
@@ -81,6 +83,8 @@ class Desk:
         request, effects = self.reception.receive(source, frames, now)
         if request is None:
             return effects
+        if self._is_closed:
+            return self.reception.fail(request, Code.NOT_SERVING, _STOPPING)
         try:
             reply = self._execute(request, now)
         except CacheError as error:
@@ -139,6 +143,15 @@ class Desk:
         if not self.relief.enqueue(waiting):
             raise error_for(Code.NO_SPACE, "too many reserves wait for space")
         return None
+
+    def close(self) -> list[Effect]:
+        """Refuse every request from now on, those that wait too."""
+        self._is_closed = True
+        effects: list[Effect] = []
+        while self.relief.queue:
+            request = self.relief.queue.popleft().request
+            effects += self.reception.fail(request, Code.NOT_SERVING, _STOPPING)
+        return effects
 
     def serve(self, now: float) -> list[Effect]:
         """Grant what fits, in order; ask for eviction where it does not."""

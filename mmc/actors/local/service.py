@@ -146,6 +146,7 @@ class LocalActor:
         """Tell the meta service that this rank goes for good."""
         self._now = now
         self.is_live = False
+        self._effects += self.desk.close()
         self._ask(requests.Leave(), self._left)
         return self._flush()
 
