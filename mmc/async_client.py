@@ -109,7 +109,7 @@ class AsyncClient:
         preferred_ranks: Sequence[int] = (),
         timeout: float | None = None,
     ) -> None:
-        """Store an object."""
+        """Store an object; as :meth:`Client.put`."""
         plan = PutPlan([key], [value], replicas, preferred_ranks)
         raise_for((await self.carry_out(plan, timeout))[0], key)
 
@@ -122,11 +122,11 @@ class AsyncClient:
         preferred_ranks: Sequence[int] = (),
         timeout: float | None = None,
     ) -> list[Code]:
-        """Store objects; one code per key."""
+        """Store objects; one code per key as :meth:`Client.put_batch`."""
         return await self.carry_out(PutPlan(keys, values, replicas, preferred_ranks), timeout)
 
     async def get(self, key: str | bytes, *, timeout: float | None = None) -> bytes:
-        """A copy of an object."""
+        """A copy of an object; as :meth:`Client.get`."""
         plan = ReadPlan([key])
         raise_for((await self.carry_out(plan, timeout))[0], key)
         content = plan.contents()[0]
@@ -136,7 +136,7 @@ class AsyncClient:
     async def get_batch(
         self, keys: Sequence[str | bytes], *, timeout: float | None = None
     ) -> list[bytes | None]:
-        """Copies of objects; None where there is none to be had."""
+        """Copies of objects; None where there is none to be had; as :meth:`Client.get_batch`."""
         plan = ReadPlan(keys)
         await self.carry_out(plan, timeout)
         return plan.contents()
@@ -148,7 +148,7 @@ class AsyncClient:
         *,
         timeout: float | None = None,
     ) -> None:
-        """Copy an object into writable buffers of exactly its size together."""
+        """Copy an object into writable buffers of exactly its size together; as :meth:`Client.get_into`."""
         raise_for((await self.carry_out(ReadPlan([key], [target]), timeout))[0], key)
 
     async def get_into_batch(
@@ -158,11 +158,11 @@ class AsyncClient:
         *,
         timeout: float | None = None,
     ) -> list[Code]:
-        """Copy objects into buffers; one code per key."""
+        """Copy objects into buffers; one code per key as :meth:`Client.get_into_batch`."""
         return await self.carry_out(ReadPlan(keys, targets), timeout)
 
     async def exist(self, key: str | bytes, *, timeout: float | None = None) -> bool:
-        """Whether an object is there now."""
+        """Whether an object is there now; as :meth:`Client.exist`."""
         code = (await self.carry_out(ExistPlan([key]), timeout))[0]
         if code != Code.NOT_FOUND:
             raise_for(code, key)
@@ -173,7 +173,7 @@ class AsyncClient:
         return await self.carry_out(ExistPlan(keys), timeout)
 
     async def query(self, key: str | bytes, *, timeout: float | None = None) -> ObjectInfo:
-        """Size in bytes, explicit lease, and ranks of an object."""
+        """Size in bytes, explicit lease, and ranks of an object; as :meth:`Client.query`."""
         info = (await self.carry_out(QueryPlan([key]), timeout))[0]
         if isinstance(info, Code):
             raise error_for(info, repr(key))
@@ -182,11 +182,11 @@ class AsyncClient:
     async def query_batch(
         self, keys: Sequence[str | bytes], *, timeout: float | None = None
     ) -> list[ObjectInfo | Code]:
-        """Per key what is known of it, or a code."""
+        """Per key what is known of it, or a code; as :meth:`Client.query_batch`."""
         return await self.carry_out(QueryPlan(keys), timeout)
 
     async def keys(self, prefix: str | bytes = "", *, timeout: float | None = None) -> AsyncIterator[str]:
-        """The keys of all readable objects that begin with ``prefix``, each once, page by page."""
+        """The keys of all readable objects that begin with ``prefix``, each once; as :meth:`Client.keys`."""
         listing = Listing(as_bytes(prefix))
         while not listing.is_complete:
             page = await self._run(partial(list_keys, cursor=listing.cursor), timeout)
@@ -194,31 +194,31 @@ class AsyncClient:
                 yield key
 
     async def remove(self, key: str | bytes, *, timeout: float | None = None) -> None:
-        """Remove an object."""
+        """Remove an object; as :meth:`Client.remove`."""
         raise_for((await self.remove_batch([key], timeout=timeout))[0], key)
 
     async def remove_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
-        """Remove objects; one code per key."""
+        """Remove objects; one code per key as :meth:`Client.remove_batch`."""
         return await self.carry_out(CodesPlan(keys, asking.remove), timeout)
 
     async def lease_batch(
         self, keys: Sequence[str | bytes], ttl_ms: int = 0, *, timeout: float | None = None
     ) -> list[Code]:
-        """Lease objects; one code per key."""
+        """Lease objects; one code per key as :meth:`Client.lease_batch`."""
         return await self.carry_out(lease_plan(keys, ttl_ms), timeout)
 
     async def unlease_batch(
         self, keys: Sequence[str | bytes], *, abandoned: bool = False, timeout: float | None = None
     ) -> list[Code]:
-        """End this client's leases early, or also those of closed clients; one code per key."""
+        """End this client's leases early; one code per key as :meth:`Client.unlease_batch`."""
         return await self.carry_out(unlease_plan(keys, abandoned=abandoned), timeout)
 
     async def wait_for_ranks(self, count: int, *, timeout: float | None = None) -> None:
-        """Wait until ``count`` ranks of this host are live."""
+        """Wait until ``count`` ranks of this host are live; as :meth:`Client.wait_for_ranks`."""
         raise_for(await self._run(partial(await_ranks, count=count), timeout), f"{count} ranks")
 
     async def close(self) -> None:
-        """Give back what is reserved and end the session."""
+        """Give back what is reserved and end the session; nothing happens the second time."""
         if not self._closed:
             self._closed = True
             loop = asyncio.get_running_loop()

@@ -25,7 +25,11 @@ _MOST_WORLD = 1024
 
 
 class mmc_meta_service_t:
-    """A meta service that this process has started."""
+    """A meta service that this process has started.
+
+    Attributes:
+        discoveryURL: where clients ask; the port that was found where port 0 was asked for.
+    """
 
     def __init__(self, key: str, hosted: HostedMeta) -> None:
         """Made by :func:`mmcs_meta_service_start`."""
@@ -36,7 +40,11 @@ class mmc_meta_service_t:
 
 
 class mmc_local_service_t:
-    """A local service that this process has started."""
+    """A local service that this process has started.
+
+    Attributes:
+        rankId: the number that it got.
+    """
 
     def __init__(self, key: str, hosted: HostedRank) -> None:
         """Made by :func:`mmcs_local_service_start`."""

@@ -266,12 +266,22 @@ def mmcc_batch_query(keys: Sequence[Key], keys_count: int, info: Sequence[mmc_da
 
 
 def mmcc_batch_remove(keys: Sequence[Key], keys_count: int, remove_results: Output, flags: int) -> int:
-    """Remove objects, with a code for each; how many failed; -3000, -3019."""
+    """Remove objects.
+
+    Returns:
+        How many failed; -3000, -3019.  ``remove_results`` takes the code of each, as of :func:`mmcc_remove`:
+        ``keys_count`` integers, filled in place.
+    """
     return _carry_out(c_calls.batch_remove, keys, keys_count, remove_results, flags)
 
 
 def mmcc_batch_exist(keys: Sequence[Key], keys_count: int, exist_results: Output, flags: int) -> int:
-    """Per key 0, -3007, or -3014 and -3017 where nobody could tell; 0; -3000, -3019."""
+    """Ask which objects are there.
+
+    Returns:
+        0; -3000, -3019.  ``exist_results`` takes the code of each, as of :func:`mmcc_exist`: ``keys_count``
+        integers, filled in place.
+    """
     return _carry_out(c_calls.batch_exist, keys, keys_count, exist_results, flags)
 
 
@@ -283,7 +293,12 @@ def mmcc_batch_put(
     flags: int,
     results: Output | None = None,
 ) -> int:
-    """Store objects, with a code for each in ``results``; 0, or the first of those that failed."""
+    """Store objects.
+
+    Returns:
+        0, or the first code, as of :func:`mmcc_put`, of one that failed, while the others are stored.
+        ``results`` takes the code of each: ``keys_count`` integers, filled in place.
+    """
     return _carry_out(c_calls.batch_put, keys, keys_count, bufs, options, flags, results)
 
 
@@ -294,7 +309,12 @@ def mmcc_batch_get(
     flags: int,
     results: Output | None = None,
 ) -> int:
-    """Copy objects, with a code for each in ``results``; 0, or the first of those that failed."""
+    """Copy objects into what ``bufs`` describe, each of exactly its object's size.
+
+    Returns:
+        0, or the first code, as of :func:`mmcc_get`, of one that failed, while the others are copied.
+        ``results`` takes the code of each: ``keys_count`` integers, filled in place.
+    """
     return _carry_out(c_calls.batch_get, keys, keys_count, bufs, flags, results)
 
 

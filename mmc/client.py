@@ -18,7 +18,7 @@ from mmc.actors.client import asking
 from mmc.actors.client.listing import Listing, list_keys
 from mmc.arguments import seconds_of
 from mmc.client_life import ClientLife
-from mmc.errors import Code, error_for, raise_for
+from mmc.errors import Code, error_for
 from mmc.identifiers import as_bytes, encode_key
 from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan, unlease_plan
 from mmc.view import View
@@ -54,7 +54,7 @@ class Client(ClientLife):
         codes = self.put_batch(
             [key], [value], replicas=replicas, preferred_ranks=preferred_ranks, timeout=timeout
         )
-        raise_for(codes[0], key)
+        self.check(codes[0], key)
 
     def put_batch(
         self,
@@ -95,7 +95,7 @@ class Client(ClientLife):
             CacheError: -3014, -3017, -3004: nobody could tell.
         """
         plan = ReadPlan([key])
-        raise_for(self.carry_out(plan, timeout)[0], key)
+        self.check(self.carry_out(plan, timeout)[0], key)
         content = plan.contents()[0]
         assert content is not None
         return content
@@ -128,7 +128,7 @@ class Client(ClientLife):
             CacheError: -3103, the sizes differ, and nothing was written; others as for :meth:`get`.
             TypeError: the target is no writable contiguous buffer.
         """
-        raise_for(self.get_into_batch([key], [target], timeout=timeout)[0], key)
+        self.check(self.get_into_batch([key], [target], timeout=timeout)[0], key)
 
     def get_into_batch(
         self,
@@ -165,7 +165,7 @@ class Client(ClientLife):
         """
         code = self.exist_batch([key], timeout=timeout)[0]
         if code not in (Code.OK, Code.NOT_FOUND):
-            raise_for(code, key)
+            self.check(code, key)
         return code == Code.OK
 
     def exist_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
@@ -213,7 +213,7 @@ class Client(ClientLife):
             NotFound: -3007.
             CacheError: any other code of :meth:`remove_batch`.
         """
-        raise_for(self.remove_batch([key], timeout=timeout)[0], key)
+        self.check(self.remove_batch([key], timeout=timeout)[0], key)
 
     def remove_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
         """Per key 0; -3007 missing; -3104 leased; -3018 on an unsound rank; -3004 undecided."""
@@ -231,7 +231,7 @@ class Client(ClientLife):
             NotFound: -3007.
             CacheError: -3101, it is still being written, or being evicted or removed.
         """
-        raise_for(self.lease_batch([key], ttl_ms, timeout=timeout)[0], key)
+        self.check(self.lease_batch([key], ttl_ms, timeout=timeout)[0], key)
 
     def lease_batch(
         self, keys: Sequence[str | bytes], ttl_ms: int = 0, *, timeout: float | None = None
@@ -245,7 +245,7 @@ class Client(ClientLife):
         Raises:
             NotFound: -3007.
         """
-        raise_for(self.unlease_batch([key], timeout=timeout)[0], key)
+        self.check(self.unlease_batch([key], timeout=timeout)[0], key)
 
     def unlease_batch(
         self, keys: Sequence[str | bytes], *, abandoned: bool = False, timeout: float | None = None

@@ -75,6 +75,7 @@ class ClientLife:
         if code != Code.OK:
             connection.close(0.0)
             raise error_for(code, f"connecting to {self._meta_url}")
+        connection.warn()
         return connection
 
     @property
@@ -139,6 +140,15 @@ class ClientLife:
         """The home rank, else the lowest rank of this host, else 4294967295."""
         ranks = self.connection.actor.ranks
         return self._home_rank if self._home_rank in ranks else min(ranks, default=ANY_RANK)
+
+    def check(self, code: Code, about: str | bytes) -> None:
+        """Raise the exception of a code that is not 0, with what may be in the way on this host.
+
+        Raises:
+            CacheError: of that code.
+        """
+        if code != Code.OK:
+            raise self.connection.error(code, about)
 
     def __reduce__(self) -> NoReturn:
         """Refused: a connection is this process's.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from mmc.actors.client import ClientActor
 from mmc.errors import CacheError, Code, error_for
-from mmc.segments.directory import boot_id, open_shared
+from mmc.log import get_log
+from mmc.segments.directory import boot_id, obstacle_of, open_shared
 from mmc.segments.lockfile import ClientLock
 from mmc.zeromq.chance import random63
 from mmc.zeromq.client_reactor import ClientReactor
@@ -48,6 +49,7 @@ class Connection:
         self.client = random63()
         self._boot = boot_id()
         self._locks: dict[Path, ClientLock] = {}
+        self._obstacles: dict[str, str] = {}
         self._views = 0
         self._views_lock = threading.RLock()
         self._closed = False
@@ -73,7 +75,38 @@ class Connection:
                 self._locks[directory] = ClientLock(directory, self.client, mode)
             except CacheError:
                 writable = False
-        return open_shared(member.path, member.segment, writable=writable)
+        segment = open_shared(member.path, member.segment, writable=writable)
+        self._look_for_obstacle(member.path, segment)
+        return segment
+
+    def _look_for_obstacle(self, path: str, segment: Segment | None) -> None:
+        """Remember what keeps this process from a segment of its own host."""
+        if segment is not None and segment.memory.writable:
+            self._obstacles.pop(path, None)
+            return
+        sentence = obstacle_of(path) or (
+            f"uid {os.getuid()} may not make files in {Path(path).parent}, and so only reads {path}"
+            if segment is not None
+            else ""
+        )
+        if sentence:
+            self._obstacles[path] = sentence
+
+    def obstacle(self) -> str:
+        """What keeps this process from a segment of its own host; "" if nothing does."""
+        return next(iter(list(self._obstacles.values())), "")
+
+    def error(self, code: Code, about: str | bytes) -> CacheError:
+        """The exception of a code, with what may be in the way on this host."""
+        error = error_for(code, about if isinstance(about, str) else repr(about))
+        if code in (Code.NO_SUCH_RANK, Code.UNREACHABLE) and (obstacle := self.obstacle()):
+            return CacheError(f"{error.sentence}; {obstacle}", code)
+        return error
+
+    def warn(self) -> None:
+        """Log what is in the way; under no lock, since a program's function may be called."""
+        for sentence in list(self._obstacles.values()):
+            get_log("client").warning("a segment of this host cannot be used in full", reason=sentence)
 
     def abandon(self) -> None:
         """This process is a fork of the one that made the connection."""

@@ -25,6 +25,7 @@ class _Thread(threading.local):
 
 
 _THREAD = _Thread()
+_OBSTRUCTED = (Code.NO_SUCH_RANK, Code.UNREACHABLE)
 
 
 def last_error() -> LastError:
@@ -44,11 +45,12 @@ def report_fault() -> int:
     return report(error_for(Code.INTERNAL, "the log has the stack"))
 
 
-def report_codes(keys: Iterable[object], codes: Iterable[int]) -> int:
-    """Note the first failure of a batch; returns its code, or 0."""
+def report_codes(keys: Iterable[object], codes: Iterable[int], obstacle: str = "") -> int:
+    """Note the first failure of a batch, with what may be in the way on this host; returns its code, or 0."""
     for key, code in zip(keys, codes, strict=True):
         if code < 0:
             known = Code(code)
-            _THREAD.last = LastError(known, f"{key!r}: {SENTENCES[known]}")
-            return code
+            hint = f"; {obstacle}" if obstacle and known in _OBSTRUCTED else ""
+            _THREAD.last = LastError(known, f"{key!r}: {SENTENCES[known]}{hint}")
+            return int(code)
     return 0

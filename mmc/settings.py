@@ -51,6 +51,25 @@ class LocalConfig:
     """Settings of a :class:`~mmc.store.DistributedObjectStore`.
 
     URLs are ``tcp://HOST:PORT`` (IPv6 in brackets); sizes are bytes or read like ``200MB`` and ``2.5G``.
+
+    Attributes:
+        meta_service_url: the broker's URL for requests.
+        config_store_url: where events are heard; the default stands for what the meta service says.
+        log_level: debug, info, warn or error, of this process and its rank.
+        world_size: how many ranks the cluster may have, 1 to 1024, the same for all.
+        protocol: ``host_rdma``, ``host_shm`` or ``host_tcp``: shared memory within a host.
+        hcom_url: where the own rank is asked; while that is in use, any port of that host.
+        dram_size: bytes of the own rank's pool, rounded up to 2 MiB; at most ``max_dram_size``.
+        hbm_size: 0, since there is no device memory.
+        max_dram_size: bounds ``dram_size``.
+        max_hbm_size: 0.
+        client_retry_milliseconds: a call ends with -3017 once nothing answered for so long; 0: as configured.
+        client_timeout_seconds: how long a call may take, 1 to 600.
+        *_thread_pool_size: without effect: bytes are copied in the calling thread.
+        aggregate_*: without effect: a batch travels as one message.
+        tls_*: TLS is not built: ``tls_enable`` must stay false, and the paths are not looked at.
+        config_store_tls_*: the same.
+        hcom_tls_*: the same.
     """
 
     meta_service_url: str = "tcp://127.0.0.1:5000"
@@ -98,8 +117,25 @@ class LocalConfig:
 class MetaConfig:
     """Settings of a :class:`~mmc.meta_main.MetaService`.
 
-    ``evict_threshold_*`` are per cent of a rank's pool, ``lease_ttl_ms`` milliseconds,
-    ``log_rotation_file_size`` MB.
+    URLs are as for :class:`LocalConfig`.
+
+    Attributes:
+        meta_service_url: where its broker is to be asked.
+        config_store_url: where its events are heard.
+        metrics_url: ``http://HOST:PORT``; nothing is served there yet.
+        ha_enable: false: a standby is not built.
+        log_level: debug, info, warn or error.
+        log_path: the directory of the log files; one that cannot be written is a warning.
+        log_rotation_file_size: MB, 1 to 500.
+        log_rotation_file_count: files of one log, 1 to 50; 1 means 2.
+        evict_threshold_high: per cent of a rank's pool from which on it is evicted from ...
+        evict_threshold_low: ... down to this; below ``evict_threshold_high``.
+        evict_check_interval_seconds: without effect: a rank asks for eviction when it is needed.
+        lease_ttl_ms: milliseconds of a lease that names none.
+        tls_*: TLS is not built: ``tls_enable`` must stay false, and the paths are not looked at.
+        config_store_tls_*: the same.
+        kv_events_*: not built: ``kv_events_enable`` must stay false.
+        zmq_*: CURVE is not built: ``zmq_curve_enable`` must stay false.
     """
 
     meta_service_url: str = "tcp://127.0.0.1:5000"

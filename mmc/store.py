@@ -55,18 +55,21 @@ class DistributedObjectStore(StoreLife):
         values: Sequence[BufferLike],
         replicateConfig: ReplicateConfig | None = None,
     ) -> int:
-        """Store buffers; 0, or the first code of those that failed, while the others are stored."""
+        """Store buffers; 0, or the first code, as of :meth:`put`, of one that failed; the others are stored."""
         codes = self._codes(keys, lambda opened: opened.put(keys, values, replicateConfig))
         if len(keys) != len(values):
             return int(Code.INVALID_ARGUMENT)
         return next((code for code in codes if code), 0)
 
     def get(self, key: Key) -> bytes:
-        """A copy of an object; ``b""`` where there is none to be had."""
+        """A copy of an object; ``b""`` where there is none: :func:`mmc.last_error` says why.
+
+        Its code is -3007 missing; -3000 an invalid key; -3004, -3014, -3017 nobody could tell; -3019.
+        """
         return self.get_batch([key])[0]
 
     def get_batch(self, keys: Sequence[Key]) -> list[bytes]:
-        """Copies of objects; ``b""`` where there is none to be had."""
+        """Copies of objects, as :meth:`get`; the error is that of the first that failed."""
         contents: list[bytes | None] = [None] * len(keys)
 
         def read(opened: OpenedStore) -> Sequence[int]:
@@ -106,7 +109,7 @@ class DistributedObjectStore(StoreLife):
         direct: int = Direction.H2G,
         replicateConfig: ReplicateConfig | None = None,
     ) -> list[int]:
-        """Store memory: of each key ``sizes[i]`` bytes from ``buffer_ptrs[i]`` on; one code per key."""
+        """Store memory: of each key ``sizes[i]`` bytes from ``buffer_ptrs[i]`` on; per key as :meth:`put`."""
         return self.batch_put_from_layers(keys, _each(buffer_ptrs), _each(sizes), direct, replicateConfig)
 
     def batch_get_into(
@@ -116,7 +119,10 @@ class DistributedObjectStore(StoreLife):
         sizes: Sequence[int],
         direct: int = Direction.G2H,
     ) -> list[int]:
-        """Copy objects to memory; one code per key as :meth:`get_into`."""
+        """Copy objects to memory; one code per key as :meth:`get_into`.
+
+        Memory whose code is neither 0 nor -3103 may hold anything.
+        """
         return self.batch_get_into_layers(keys, _each(buffer_ptrs), _each(sizes), direct)
 
     def put_from_layers(
@@ -144,7 +150,7 @@ class DistributedObjectStore(StoreLife):
         direct: int = Direction.H2G,
         replicateConfig: ReplicateConfig | None = None,
     ) -> list[int]:
-        """Store objects, each gathered from up to 8192 pieces of memory; one code per key."""
+        """Store objects, each gathered from up to 8192 pieces of memory; per key as :meth:`put`."""
         return self._put_layers(keys, buffer_ptrs, sizes, direct, replicateConfig, _MOST_BATCH_LAYERS)
 
     def batch_get_into_layers(
@@ -186,15 +192,15 @@ class DistributedObjectStore(StoreLife):
     # Asking
 
     def is_exist(self, key: Key) -> int:
-        """1 there; 0 not there; negative: nobody could tell."""
+        """1 there; 0 not there; -3000 an invalid key; -3004, -3014, -3017 nobody could tell; -3019."""
         return self.batch_is_exist([key])[0]
 
     def batch_is_exist(self, keys: Sequence[Key]) -> list[int]:
-        """Per key 1, 0 or negative; refreshes recency and promises nothing."""
+        """As :meth:`is_exist`, per key; refreshes recency and promises nothing."""
         return self._codes(keys, lambda opened: opened.exist(keys))
 
     def get_key_info(self, key: Key, flag: int = 1) -> KeyInfo:
-        """An object's size, ranks, media and addresses; empty where there is none to be had.
+        """An object's size, ranks, media and addresses; empty where there is none: codes as :meth:`get`.
 
         ``flag`` 0 leaves the addresses out.
         """
@@ -295,7 +301,7 @@ class DistributedObjectStore(StoreLife):
 
         Args:
             gva_ptrs: addresses within what :meth:`batch_alloc` or ``gva_list()`` gave.
-            buffer_ptrs: addresses of memory.
+            buffer_ptrs: addresses of memory, which stays the caller's.
             sizes: bytes.
             direct: 1 or 2 from the pool, 0 or 3 to it (open writes only).
             flag: reserved, 0.

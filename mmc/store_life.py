@@ -100,14 +100,15 @@ class StoreLife:
     def _codes(self, keys: Sequence[object], call: Callable[[OpenedStore], Sequence[int]]) -> list[int]:
         """One code per key; what concerns all of them stands in each place."""
         try:
-            codes = [int(code) for code in call(self._open())]
+            opened = self._open()
+            codes = [int(code) for code in call(opened)]
         except CacheError as error:
             return [report(error)] * len(keys)
         except TypeError:
             raise
         except Exception:  # boundary: the caller is given a code, and the log the stack
             return [report_fault()] * len(keys)
-        report_codes(keys, [min(0, code) for code in codes])
+        report_codes(keys, [min(0, code) for code in codes], opened.client.connection.obstacle())
         return codes
 
     def _code(self, key: object, call: Callable[[OpenedStore], Sequence[int]]) -> int:

@@ -34,7 +34,12 @@ class MmcCopyDirect(IntEnum):
 
 @dataclass(slots=True)
 class tls_config:
-    """TLS: until it is built, ``tlsEnable`` must stay false."""
+    """TLS: until it is built, ``tlsEnable`` must stay false (-3000).
+
+    Attributes:
+        tlsEnable: false.
+        *: a path, not looked at.
+    """
 
     tlsEnable: bool = False
     caPath: str = ""
@@ -125,7 +130,12 @@ class mmc_local_service_config_t:
 
 @dataclass(slots=True)
 class oneDim:
-    """``len`` bytes from ``addr + offset`` on."""
+    """``len`` bytes from ``addr + offset`` on.
+
+    Attributes:
+        offset: bytes.
+        len: bytes, at least 1.
+    """
 
     offset: int = 0
     len: int = 0
@@ -135,7 +145,12 @@ class oneDim:
 class twoDim:
     """``layerNum`` rows of ``width`` bytes, ``dpitch`` apart, the first at ``addr + dpitch * layerOffset``.
 
-    ``layerCount`` is how many rows the memory has.
+    Attributes:
+        dpitch: bytes from the beginning of a row to that of the next; at least ``width``.
+        layerOffset: rows before the first.
+        width: bytes.
+        layerNum: rows, at least 1.
+        layerCount: rows that the memory has; at least ``layerOffset + layerNum``.
     """
 
     dpitch: int = 0
@@ -194,7 +209,7 @@ class mmc_put_options:
 
     Attributes:
         mediaType: 1 DRAM; 0 HBM means DRAM where there is no device.
-        policy: ``NATIVE_AFFINITY``.
+        policy: ``NATIVE_AFFINITY``, which is 0: own host first, then the emptiest.
         replicaNum: copies, 1 to 8.
         preferredLocalServiceIDs: ranks that must hold it, at most ``replicaNum``; -1 stands for none.
     """

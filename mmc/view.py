@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from mmc.actors.client.reading import pin, release
-from mmc.errors import Code, error_for
+from mmc.errors import Code
 from mmc.zeromq.clock import now
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class View:
             raise
         if isinstance(pinned, Code):
             connection.closed_view()
-            raise error_for(pinned, f"view of {key!r}")
+            raise connection.error(pinned, f"view of {key!r}")
         self.memory = pinned.hit.segment.memory.view(pinned.at, pinned.size)
         ending = weakref.finalize(self.memory.obj, _let_go, connection, pinned)
         ending.atexit = False

@@ -123,6 +123,7 @@ class SegmentDirectory:
         if descriptor is None:
             raise error_for(Code.EXISTS, f"segment {final} is being made by another service")
         try:
+            os.fchmod(descriptor, self.mode)  # whatever the umask is
             self._remove_old(final)
             self._allocate(descriptor, final, layout.total)
         except CacheError:
@@ -243,6 +244,23 @@ def open_shared(path: str, identity: int, *, writable: bool = True) -> Segment |
             return segment
         return None
     return None
+
+
+def obstacle_of(path: str) -> str:
+    """What keeps this process from the full use of a segment of its host, and the remedy; "": nothing."""
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return ""
+    reads, writes = os.access(path, os.R_OK), os.access(path, os.W_OK)
+    if reads and writes:
+        return ""
+    can = "may only read" if reads else "may not open"
+    mode = f"{stat.S_IMODE(state.st_mode):04o}"
+    return (
+        f"uid {os.getuid()} {can} segment {path} of uid {state.st_uid}, mode {mode}: "
+        "run both as one user, or set local.segment_mode of the rank"
+    )
 
 
 def _is_usable(segment: Segment) -> bool:

@@ -118,6 +118,7 @@ class ClientLock:
             raise error_for(Code.CANNOT_CREATE, f"lock file {self.path}: {reason.strerror}") from None
         if descriptor is None:
             raise error_for(Code.CANNOT_CREATE, f"lock file {self.path} is held by another process")
+        os.fchmod(descriptor, mode)  # whatever the umask is: ranks of other users must open it
         self._descriptor = descriptor
         close_at_fork(self)
 
@@ -150,7 +151,7 @@ class HolderWatch:
         if client in self._descriptors:
             return not self.is_dead(client)
         try:
-            descriptor = os.open(self._directory / client_lock_name(client), os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(self._directory / client_lock_name(client), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return False
         if try_lock(descriptor):
