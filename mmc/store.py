@@ -55,7 +55,7 @@ class DistributedObjectStore(StoreLife):
         values: Sequence[BufferLike],
         replicateConfig: ReplicateConfig | None = None,
     ) -> int:
-        """Store buffers; 0, or the first code, as of :meth:`put`, of one that failed; the others are stored."""
+        """Store buffers; 0, or the first code, as of :meth:`put`, of one that failed; others are stored."""
         codes = self._codes(keys, lambda opened: opened.put(keys, values, replicateConfig))
         if len(keys) != len(values):
             return int(Code.INVALID_ARGUMENT)
