@@ -169,7 +169,7 @@ class AsyncClient:
         return code == Code.OK
 
     async def exist_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
-        """Per key 0 or -3007; -3014 or -3017 where nobody could tell."""
+        """Per key 0 or a code as :meth:`Client.exist_batch`."""
         return await self.carry_out(ExistPlan(keys), timeout)
 
     async def query(self, key: str | bytes, *, timeout: float | None = None) -> ObjectInfo:

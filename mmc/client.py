@@ -101,7 +101,7 @@ class Client(ClientLife):
         return content
 
     def get_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[bytes | None]:
-        """Copies of objects; None where there is none to be had."""
+        """Copies of objects; None where there is none: :meth:`read_batch` tells why."""
         plan = ReadPlan(keys)
         self.carry_out(plan, timeout)
         return plan.contents()
@@ -109,7 +109,7 @@ class Client(ClientLife):
     def read_batch(
         self, keys: Sequence[str | bytes], *, timeout: float | None = None
     ) -> tuple[list[bytes | None], list[Code]]:
-        """Copies of objects, and per key 0 or the code that says why there is none."""
+        """Copies of objects, and per key 0; -3007; -3000 invalid; -3014, -3017, -3004 nobody could tell."""
         plan = ReadPlan(keys)
         codes = self.carry_out(plan, timeout)
         return plan.contents(), codes
@@ -137,7 +137,9 @@ class Client(ClientLife):
         *,
         timeout: float | None = None,
     ) -> list[Code]:
-        """Copy objects into buffers.  A buffer whose code is not 0 may hold anything, but for -3103.
+        """Copy objects into buffers; codes as :meth:`read_batch`, or -3103 the sizes differ.
+
+        A buffer whose code is neither 0 nor -3103 may hold anything.
 
         Raises:
             InvalidArgument: the lists differ in length.
@@ -169,7 +171,7 @@ class Client(ClientLife):
         return code == Code.OK
 
     def exist_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
-        """Per key 0 or -3007; -3014 or -3017 where nobody could tell."""
+        """Per key 0 or -3007; -3000 invalid; -3014, -3017, -3004 where nobody could tell."""
         return self.carry_out(ExistPlan(keys), timeout)
 
     def query(self, key: str | bytes, *, timeout: float | None = None) -> ObjectInfo:
@@ -187,7 +189,7 @@ class Client(ClientLife):
     def query_batch(
         self, keys: Sequence[str | bytes], *, timeout: float | None = None
     ) -> list[ObjectInfo | Code]:
-        """Per key what is known of it, or a code."""
+        """Per key what is known of it, or a code: -3007; -3000 invalid; -3014, -3017, -3004."""
         return self.carry_out(QueryPlan(keys), timeout)
 
     def keys(self, prefix: str | bytes = "", *, timeout: float | None = None) -> Iterator[str]:
@@ -236,7 +238,7 @@ class Client(ClientLife):
     def lease_batch(
         self, keys: Sequence[str | bytes], ttl_ms: int = 0, *, timeout: float | None = None
     ) -> list[Code]:
-        """Lease objects; adding again extends.  Per key 0, -3007, -3101."""
+        """Lease objects; adding again extends.  Per key 0, -3007, -3101, -3000, -3017, -3004."""
         return self.carry_out(lease_plan(keys, ttl_ms), timeout)
 
     def remove_lease(self, key: str | bytes, *, timeout: float | None = None) -> None:

@@ -137,7 +137,7 @@ class ClientLife:
         raise_for(self.run(partial(await_rank, rank=rank), timeout), f"rank {rank}")
 
     def local_rank(self) -> int:
-        """The home rank, else the lowest rank of this host, else 4294967295."""
+        """The home rank, else the lowest rank of this host, else 4294967295 (-3019: the client is closed)."""
         ranks = self.connection.actor.ranks
         return self._home_rank if self._home_rank in ranks else min(ranks, default=ANY_RANK)
 
