@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 class LastError(NamedTuple):
-    """A documented code and a sentence."""
+    """A failure.
+
+    Attributes:
+        code: a documented code.
+        sentence: what happened, and where it helps, what to do.
+    """
 
     code: Code
     sentence: str

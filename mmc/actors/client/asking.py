@@ -40,7 +40,13 @@ _NO_VERSION = ObjectVersion(0, 0, 0, 0)
 
 
 class ObjectInfo(NamedTuple):
-    """What is known of one object: bytes, explicit lease, and its readable replicas."""
+    """What is known of one object.
+
+    Attributes:
+        size: bytes.
+        leased: whether it is under an explicit lease.
+        places: where its readable replicas lie; ``ranks`` has the rank of each.
+    """
 
     size: int
     leased: bool
