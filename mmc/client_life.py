@@ -119,6 +119,11 @@ class ClientLife:
             raise error_for(report, "status")
         return report
 
+    @property
+    def meta_url(self) -> str:
+        """The broker's URL for requests."""
+        return self._meta_url
+
     def wait_for_ranks(self, count: int, *, timeout: float | None = None) -> None:
         """Wait until ``count`` ranks of this host are live.
 

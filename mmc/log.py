@@ -127,6 +127,11 @@ def configure_log(settings: LogSettings, *, service: str = "", to_stderr: bool =
     _State.sink, _State.files, _State.audits = files, files, settings.audit
 
 
+def logs_to_files() -> bool:
+    """Whether there are log files: a path was set, and could be used."""
+    return _State.files is not None
+
+
 def set_level(level: str | int) -> None:
     """Log from this level on: debug, info, warn, error, or 0 to 3.
 

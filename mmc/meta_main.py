@@ -7,11 +7,12 @@ import threading
 from mmc.config import load_config
 from mmc.errors import CacheError, InvalidArgument
 from mmc.failures import report
-from mmc.log import configure_log, get_log
+from mmc.log import configure_log, get_log, logs_to_files
 from mmc.process import stop_on_signals
 from mmc.property_file import meta_config_from
 from mmc.services.hosted import HostedServices
 from mmc.services.hosted_meta import HostedBroker
+from mmc.services.launch import LaunchOptions
 from mmc.services.meta_service import MetaServer
 from mmc.settings import MetaConfig, check_meta, without_effect
 
@@ -56,6 +57,17 @@ class MetaService:
         return 0
 
 
+def _serve_http(
+    services: HostedServices, meta_url: str, metrics_url: str, overrides: dict[str, dict[str, object]]
+) -> None:
+    """Serve HTTP beside the meta service; that it cannot be is one warning."""
+    options = LaunchOptions(meta_url=meta_url, http_url=metrics_url, overrides=overrides)
+    try:
+        services.start("http", "http", options)
+    except CacheError as error:
+        get_log("meta").warning("no HTTP", reason=error.sentence)
+
+
 def _serve(config: MetaConfig) -> None:
     overrides: dict[str, dict[str, object]] = {
         "meta": {
@@ -72,6 +84,8 @@ def _serve(config: MetaConfig) -> None:
     }
     settings = load_config(overrides=overrides)
     configure_log(settings.log, service="meta")
+    if not logs_to_files():
+        overrides["log"]["path"] = ""  # the broker need not say so again
     for key, reason in without_effect(config).items():
         get_log("meta").warning("setting has no effect", setting=key, reason=reason)
     services = HostedServices()
@@ -84,6 +98,10 @@ def _serve(config: MetaConfig) -> None:
         if threading.current_thread() is threading.main_thread():
             stop_on_signals(server)
         services.watch()
+        http = threading.Thread(
+            target=_serve_http, args=(services, broker.meta_url, config.metrics_url, overrides), daemon=True
+        )
+        http.start()
         server.run()
     finally:
         services.stop(_STOP_S, broker.remove_files if broker is not None else None)

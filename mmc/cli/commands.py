@@ -28,6 +28,7 @@ from mmc.cli.options import (
 )
 from mmc.cli.status import print_status
 from mmc.cli.terminal import guarded
+from mmc.http.server import run_http
 from mmc.identifiers import ANY_RANK
 from mmc.process import stop_on_signals
 from mmc.services.launch import SERVICES, LaunchOptions, log_as
@@ -184,3 +185,18 @@ for _name, _command in (
     ("lease", objects.lease),
 ):
     app.command(_name)(_command)
+
+
+@app.command()
+@guarded
+def http(
+    meta_url: MetaUrl = META_URL,
+    metrics_url: Annotated[
+        str, typer.Option(help="Where HTTP is served; port 0 is any.")
+    ] = "http://127.0.0.1:8000",
+    config: ConfigFile = "",
+) -> None:
+    """Serve REST and Prometheus metrics of a cluster."""
+    options = LaunchOptions(meta_url=meta_url, http_url=metrics_url, config=config)
+    log_as("http", options)
+    run_http(options)

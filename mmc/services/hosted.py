@@ -55,10 +55,19 @@ class HostedServices:
             CacheError: what the service says is in its way; -3002, it did not serve in time.
         """
         child = Child(name, service, options)
-        self._pipes[child] = os.pipe()
+        pipe = self._pipes[child] = os.pipe()
+        child.start(pipe[0])
+        try:
+            facts = child.await_ready(now() + ready_s)
+        except BaseException:  # boundary: clears away and raises again
+            child.send(signal.SIGTERM)
+            child.await_end(_FORCE_S)
+            for descriptor in self._pipes.pop(child):
+                os.close(descriptor)
+            raise
         self._children.append(child)
-        child.start(self._pipes[child][0])
-        return child.await_ready(now() + ready_s)
+        os.eventfd_write(self._wake, 1)
+        return facts
 
     def restart_with(self, service: str, options: LaunchOptions) -> None:
         """From now on a service that dies is started again with these options: on the addresses it got."""
@@ -90,6 +99,8 @@ class HostedServices:
                     descriptors.append(os.pidfd_open(child.pid))
                     poll.register(descriptors[-1], select.POLLIN)
             poll.poll()
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._wake)
             for descriptor in descriptors:
                 os.close(descriptor)
             for child in self._children:

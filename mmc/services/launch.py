@@ -39,6 +39,7 @@ class LaunchOptions:
     events_url: str = ""
     control_url: str = ""
     spare_url: str = ""
+    http_url: str = ""
     state_dir: str = ""
     config: str = ""
     dram: str = ""
@@ -140,7 +141,10 @@ SERVICES = {"broker": run_broker, "meta": run_meta, "local": run_local}
 
 def command_for(service: str, options: LaunchOptions) -> list[str]:
     """The command line that starts a service as a process of its own."""
-    return [sys.executable, "-m", "mmc.services.launch", service, json.dumps(asdict(options))]
+    text = json.dumps(asdict(options))
+    if service == "http":
+        return [sys.executable, "-m", "mmc.http", text]
+    return [sys.executable, "-m", "mmc.services.launch", service, text]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

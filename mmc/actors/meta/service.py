@@ -11,6 +11,7 @@ from mmc.actors.meta.answers import claim_names, confirm_records, list_keys, loo
 from mmc.actors.meta.batches import Batch, Batches, removals
 from mmc.actors.meta.naming import Naming
 from mmc.actors.meta.roster import Roster
+from mmc.actors.meta.traffic import Traffic
 from mmc.actors.reception import Reception
 from mmc.cache.eviction import choose_victims, warm
 from mmc.cache.membership import MemberState
@@ -55,6 +56,7 @@ class MetaActor:
         self.naming = Naming(limits)
         self.reception = Reception(wire, requests.REQUESTS_TO_META, self.roster.epoch, draw)
         self._batches = Batches()
+        self._traffic = Traffic()
         self._tally = Tally(_TALLIED * wire.sessions_max)
         self._complete: list[Batch] = []
         self._member_number = 0
@@ -76,9 +78,11 @@ class MetaActor:
         request, effects = self.reception.receive(source, frames, now)
         if request is None:
             return effects
+        self._traffic.asked(request.message)
         try:
             effects = self._execute(request, now)
         except CacheError as error:
+            self._traffic.failed(request.message)
             effects = self.reception.fail(request, error.code, error.sentence)
         return [*effects, *self._flush(now)]
 
@@ -282,6 +286,7 @@ class MetaActor:
             "evictions": self.naming.evictions,
             "gets": self._tally.gets,
             "hits": self._tally.hits,
+            **self._traffic.counters(),
             **self.reception.counters,
         }
         ranks = tuple(
