@@ -68,8 +68,8 @@ class LocalConfig:
         *_thread_pool_size: without effect: bytes are copied in the calling thread.
         aggregate_*: without effect: a batch travels as one message.
         tls_*: TLS is not built: ``tls_enable`` must stay false, and the paths are not looked at.
-        config_store_tls_*: the same.
-        hcom_tls_*: the same.
+        config_store_tls_*: as ``tls_*``.
+        hcom_tls_*: as ``tls_*``.
     """
 
     meta_service_url: str = "tcp://127.0.0.1:5000"
@@ -133,7 +133,7 @@ class MetaConfig:
         evict_check_interval_seconds: without effect: a rank asks for eviction when it is needed.
         lease_ttl_ms: milliseconds of a lease that names none.
         tls_*: TLS is not built: ``tls_enable`` must stay false, and the paths are not looked at.
-        config_store_tls_*: the same.
+        config_store_tls_*: as ``tls_*``.
         kv_events_*: not built: ``kv_events_enable`` must stay false.
         zmq_*: CURVE is not built: ``zmq_curve_enable`` must stay false.
     """
