@@ -122,7 +122,7 @@ class MetaConfig:
     Attributes:
         meta_service_url: where its broker is to be asked.
         config_store_url: where its events are heard.
-        metrics_url: ``http://HOST:PORT``; nothing is served there yet.
+        metrics_url: ``http://HOST:PORT`` of REST and metrics; while it is in use, there are none.
         ha_enable: false: a standby is not built.
         log_level: debug, info, warn or error.
         log_path: the directory of the log files; one that cannot be written is a warning.
