@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from fnmatch import fnmatch
+from itertools import compress
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,12 @@ import mmc
 from mmc import aio, capi, log
 from mmc.actors.client.asking import ObjectInfo
 from mmc.config import load_config
-from mmc.errors import _BY_CODE, SENTENCES, Code
+from mmc.errors import SENTENCES, Code, error_for
 from mmc.key_info import Direction, Medium
 from mmc.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "api.md"
@@ -43,6 +44,9 @@ of the Python package `memcache_hybrid`; [migration.md](migration.md) says what 
 Keys are `str` or `bytes` of 1 to 255 bytes without NUL. Values have at least one byte. Sizes are bytes.
 Memory that is handed in stays the caller's and must stay as it is until the call returns; nothing keeps a
 reference to it afterwards.
+
+In signatures `Key` is `str | bytes`, `BufferLike` whatever has contiguous bytes (`bytes`, `bytearray`,
+`memoryview`, arrays of numpy), `Output` a list of integers or a ctypes array of them.
 """
 _INTERNAL = {
     "Client.carry_out",
@@ -346,24 +350,30 @@ def _fields(kind: type, documentation: Docstring, owner: str, titles: set[str]) 
             default = one.default if made is dataclasses.MISSING else made()
             rows.append((one.name, str(one.type), f"`{value_of(default)}`"))
     elif issubclass(kind, tuple):
-        annotations: dict[str, str] = inspect.get_annotations(kind)
-        rows = [(name, annotations[name], "") for name in annotations]
+        annotations = inspect.get_annotations(kind)
+        rows = [(name, getattr(one, "__forward_arg__", str(one)), "") for name, one in annotations.items()]
     else:
         rows = [(name, "", "") for name, _ in meanings]
     if not rows:
         return
-    yield "| field | type | default | meaning |\n|---|---|---|---|"
+    shown_columns = [True, any(row[1] for row in rows), any(row[2] for row in rows), True]
+    yield _row(compress(("field", "type", "default", "meaning"), shown_columns))
+    yield _row(compress(("---",) * 4, shown_columns))
     for name, annotation, default in rows:
         meaning = next((text for pattern, text in meanings if fnmatch(name, pattern)), "")
         shown = f"`{annotation}`".replace("|", "\\|") if annotation else ""
-        yield f"| `{name}` | {shown} | {default} | {spread(meaning, link)} |"
+        yield _row(compress((f"`{name}`", shown, default, spread(meaning, link)), shown_columns))
     yield ""
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _codes() -> Iterator[str]:
     yield "| code | name | sentence | exception |\n|---|---|---|---|"
     for code in Code:
-        raised = "" if code == Code.OK else f"`{_BY_CODE.get(code, mmc.CacheError).__name__}`"
+        raised = "" if code == Code.OK else f"`{type(error_for(code, str(code))).__name__}`"
         yield f"| {code.value} | `{code.name}` | {SENTENCES[code]} | {raised} |"
 
 
