@@ -26,6 +26,7 @@ from mmc.segments.layout import (
     AT_BOOT,
     AT_DEAD,
     AT_KEEP,
+    AT_SERVE_UNTIL,
     PAGE,
     Segment,
     format_segment,
@@ -37,6 +38,7 @@ from mmc.segments.mapping import BufferMemory, map_descriptor
 if TYPE_CHECKING:
     from mmc.segments.layout import Layout
 
+_ABANDONED_MS = 60_000
 GOOD_FILESYSTEMS = ("tmpfs", "ext4", "xfs")
 """What a segment directory may lie on."""
 
@@ -155,13 +157,15 @@ class SegmentDirectory:
             return None
         return OwnedSegment(path, descriptor, segment, memory)
 
-    def sweep(self, spare: str = "") -> list[Path]:
+    def sweep(self, spare: str = "", *, only: str = "mmc-", now_ms: int | None = None) -> list[Path]:
         """Remove what the dead left: lock files, unfinished segments, segments not to be kept.
 
-        Files whose names begin with ``spare`` are left for their services to come back to.
+        Files whose names begin with ``spare``, or not with ``only``, are left.  With ``now_ms``, milliseconds
+        of this host, segments are left for a minute after they last served: their service may be on its
+        way back, started again by whoever watches over it.
         """
         removed = []
-        for path in sorted(self.path.glob("mmc-*")):
+        for path in sorted(self.path.glob(f"{only}*")):
             if spare and path.name.startswith(spare):
                 continue
             try:
@@ -169,7 +173,7 @@ class SegmentDirectory:
             except OSError:
                 continue
             try:
-                if _is_litter(path, descriptor) and try_lock(descriptor) and is_at(descriptor, path):
+                if _is_litter(path, descriptor, now_ms) and try_lock(descriptor) and is_at(descriptor, path):
                     _bury(path, _map_if_segment(descriptor))
                     removed.append(path)
             finally:
@@ -267,13 +271,16 @@ def _is_usable(segment: Segment) -> bool:
     return segment.words[AT_BOOT] == boot_id() and not segment.words[AT_DEAD]
 
 
-def _is_litter(path: Path, descriptor: int) -> bool:
+def _is_litter(path: Path, descriptor: int, now_ms: int | None) -> bool:
     if path.suffix in (".client", ".new"):
         return True
     if path.suffix != ".dram":
         return False
     segment = _map_if_segment(descriptor)
-    return segment is not None and not (segment.words[AT_KEEP] and _is_usable(segment))
+    if segment is None or not _is_usable(segment):
+        return segment is not None
+    has_served = segment.words[AT_SERVE_UNTIL] + _ABANDONED_MS
+    return not segment.words[AT_KEEP] and (now_ms is None or has_served < now_ms)
 
 
 def _map_if_segment(descriptor: int) -> Segment | None:

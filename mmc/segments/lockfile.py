@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,7 +25,9 @@ from mmc.errors import Code, error_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ATTEMPTS = 16
+_PATIENCE_S = 0.03
+_CLIENT_PATIENCE_S = 1.0
+_TURN_S = 0.001
 
 
 def client_lock_name(client: int) -> str:
@@ -51,21 +54,25 @@ def is_free(descriptor: int) -> bool:
     return True
 
 
-def open_locked(path: Path, flags: int, mode: int) -> int | None:
+def open_locked(path: Path, flags: int, mode: int, patience_s: float = _PATIENCE_S) -> int | None:
     """Open and lock a file that is still at its path afterwards; None when another holds it.
+
+    Whoever looks for what the dead left holds a lock for a moment: it is waited for, for ``patience_s``.
 
     Raises:
         OSError: the file cannot be opened.
     """
-    for _ in range(_ATTEMPTS):
+    until = time.monotonic() + patience_s
+    while True:
         descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
-        if not try_lock(descriptor):
-            os.close(descriptor)
-            return None
-        if is_at(descriptor, path):
+        is_held = not try_lock(descriptor)
+        if not is_held and is_at(descriptor, path):
             return descriptor
         os.close(descriptor)
-    return None
+        if time.monotonic() >= until:
+            return None
+        if is_held:
+            time.sleep(_TURN_S)
 
 
 def is_at(descriptor: int, path: Path) -> bool:
@@ -113,7 +120,7 @@ class ClientLock:
         """
         self.path = directory / client_lock_name(client)
         try:
-            descriptor = open_locked(self.path, os.O_RDWR | os.O_CREAT, mode)
+            descriptor = open_locked(self.path, os.O_RDWR | os.O_CREAT, mode, _CLIENT_PATIENCE_S)
         except OSError as reason:
             raise error_for(Code.CANNOT_CREATE, f"lock file {self.path}: {reason.strerror}") from None
         if descriptor is None:

@@ -104,7 +104,7 @@ class LocalServer:
         layout = layout_for(config)
         pool = pool or pool_name(meta_url)
         directory = SegmentDirectory(config.local.segment_dir, config.local.segment_mode)
-        for path in directory.sweep(spare=f"mmc-{pool}-"):
+        for path in directory.sweep(spare=f"mmc-{pool}-", now_ms=int(now() * 1000)):
             self._log.info("removed what a dead process left", path=str(path))
         self._owned_context = new_context() if context is None else None
         used = context or self._owned_context

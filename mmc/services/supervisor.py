@@ -52,7 +52,7 @@ class Supervisor:
         config = options.settings()
         self._log = get_log("up")
         self._directory = SegmentDirectory(config.local.segment_dir, config.local.segment_mode)
-        self._directory.sweep()
+        self._directory.sweep(now_ms=int(now() * 1000))
         size = locals_ * layout_for(config).total
         self._directory.require(size)
         self._ready_s = _READY_S + size / _ALLOCATED_PER_S
@@ -185,7 +185,8 @@ class Supervisor:
         self._remove_files()
 
     def _remove_files(self) -> None:
-        self._directory.sweep()
+        self._directory.sweep(only=f"mmc-{self.pool}-")
+        self._directory.sweep(now_ms=int(now() * 1000))
         shutil.rmtree(self._run_dir, ignore_errors=True)
 
 

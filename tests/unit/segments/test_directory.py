@@ -9,7 +9,16 @@ import pytest
 
 from mmc.errors import CacheError, CannotCreate, Code, NoSystemMemory
 from mmc.segments.directory import OwnedSegment, SegmentDirectory, boot_id, open_shared
-from mmc.segments.layout import AT_BOOT, AT_DEAD, AT_FORMAT, AT_TERM, Layout, Segment, plan_layout
+from mmc.segments.layout import (
+    AT_BOOT,
+    AT_DEAD,
+    AT_FORMAT,
+    AT_SERVE_UNTIL,
+    AT_TERM,
+    Layout,
+    Segment,
+    plan_layout,
+)
 from mmc.segments.lockfile import ClientLock
 from tests.unit.segments.conftest import Holder
 from tests.unit.segments.holder import CLIENT, IDENTITY, SEGMENT
@@ -359,6 +368,22 @@ def test_sweeping_spares_what_it_is_told_to(directory: SegmentDirectory) -> None
         create(directory, name, keep=False).release(keep=True)
     assert [path.name for path in directory.sweep(spare="mmc-pool-")] == ["mmc-other-1.dram"]
     assert names(directory) == ["mmc-pool-1.dram", "mmc-pool-2.dram"]
+
+
+def test_sweeping_leaves_what_served_a_moment_ago(directory: SegmentDirectory) -> None:
+    """A segment not to be kept is its service's to come back to, until a minute after it last served."""
+    crashed = create(directory, "mmc-crashed-1.dram", keep=False)
+    crashed.segment.words[AT_SERVE_UNTIL] = 5_000
+    crashed.release(keep=True)
+    assert directory.sweep(now_ms=64_000) == []
+    assert [path.name for path in directory.sweep(now_ms=66_000)] == ["mmc-crashed-1.dram"]
+
+
+def test_sweeping_may_be_limited_to_some_names(directory: SegmentDirectory) -> None:
+    """Whoever ends clears away its own, and at once."""
+    for name in ("mmc-pool-1.dram", "mmc-other-1.dram"):
+        create(directory, name, keep=False).release(keep=True)
+    assert [path.name for path in directory.sweep(only="mmc-pool-")] == ["mmc-pool-1.dram"]
 
 
 def test_sweeping_leaves_no_descriptor_open(directory: SegmentDirectory) -> None:

@@ -1,6 +1,7 @@
 """Lock files: who lives holds one, and nobody else."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,3 +210,15 @@ def test_a_forked_child_of_a_rank_keeps_no_dead_client_s_lock(shm: Path, hold: H
     holder.go_on()
     assert holder.hear() == "forgotten"
     assert can_lock(path)
+
+
+def test_a_lock_held_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    """Whoever sweeps holds the lock of a fresh file for an instant: its owner gets it all the same."""
+    path = tmp_path / client_lock_name(7)
+    path.touch()
+    swept = os.open(path, os.O_RDONLY)
+    assert try_lock(swept)
+    letting_go = threading.Timer(0.1, os.close, (swept,))
+    letting_go.start()
+    ClientLock(tmp_path, 7, 0o600).release()
+    letting_go.join()
