@@ -78,8 +78,12 @@ class Link:
         draw: Draw,
         on_open: Callable[[Welcome, float], None],
         silent_code: Code,
+        target: int = 0,
     ) -> None:
-        """``silent_code`` is the outcome when the peer gave no sign of life until the deadline."""
+        """``silent_code`` is the outcome when the peer gave no sign of life until the deadline.
+
+        ``target`` is the segment of the rank that is meant.
+        """
         self.address = address
         self._client = client
         self._kind = kind
@@ -87,6 +91,7 @@ class Link:
         self._draw = draw
         self._on_open = on_open
         self._silent_code = silent_code
+        self._target = target
         self._queue: deque[Ticket] = deque()
         self._in_flight: dict[int, Ticket] = {}
         self._session = 0
@@ -156,7 +161,7 @@ class Link:
         self._say_hello(now)
 
     def _say_hello(self, now: float) -> None:
-        hello = Hello(self._client, self._kind, OLDEST_VERSION, WIRE_VERSION)
+        hello = Hello(self._client, self._kind, OLDEST_VERSION, WIRE_VERSION, self._target)
         header = Header(Operation.HELLO, sequence=self._hello_nonce, epoch=self.epoch)
         self._effects.append(Send(self.address, encode(header, hello)))
         self._hello_retry_at = now + self._jittered(self._hello_interval)

@@ -25,13 +25,17 @@ from mmc.wire.shapes import (
 
 @dataclass(frozen=True, slots=True)
 class Hello(Message):
-    """Opens a session for a client id, to whose lock file a rank looks for signs of life."""
+    """Opens a session for a client id, to whose lock file a rank looks for signs of life.
+
+    ``target`` is the segment of the rank that is meant, or 0: an address may have passed to another.
+    """
 
     operation = Operation.HELLO
     client: Uint
     kind: Uint
     oldest_version: Uint
     newest_version: Uint
+    target: Uint
 
 
 @dataclass(frozen=True, slots=True)

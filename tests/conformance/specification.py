@@ -8,11 +8,13 @@ import os
 import signal
 import socket
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import zmq
 
+from mmc import DistributedObjectStore, LocalConfig
 from mmc.capi import (
     last_error,
     mmc_buffer,
@@ -213,6 +215,25 @@ def query(key: str) -> mmc_data_info:
     return info
 
 
+@contextlib.contextmanager
+def opened_store(url: str) -> Iterator[DistributedObjectStore]:
+    """A store without memory of its own, for a while."""
+    store = DistributedObjectStore()
+    assert store.setup(LocalConfig(meta_service_url=url, log_level="error")) == 0
+    assert store.init(0, init_bm=False) == 0
+    yield store
+    assert store.close() == 0
+
+
+def run_threads(work: Callable[[int], None], meanwhile: Callable[[], object] = int) -> None:
+    """Do it in 8 threads; what one of them raises is raised here."""
+    with ThreadPoolExecutor(8) as pool:
+        running = [pool.submit(work, number) for number in range(8)]
+        meanwhile()
+        for one in running:
+            one.result(30)
+
+
 def quiet() -> None:
     """Log as a process does that has set nothing."""
     assert mmc_set_extern_logger(None) == 0
@@ -245,12 +266,16 @@ class Raw:
 
     def greet(self, oldest: int = 1, newest: int = 1) -> Message:
         """Say hello; remembers the session, if it is welcome."""
-        answer = self.ask(Hello(7, 0, oldest, newest), 1)
+        answer = self.ask(Hello(7, 0, oldest, newest, 0), 1)
         self.session = getattr(answer, "session", 0)
         return answer
 
-    def close(self) -> None:
-        """Close the socket."""
+    def __enter__(self) -> Self:
+        """The socket itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
         self._context.destroy(0)
 
 
@@ -333,3 +358,14 @@ BAD_FIELDS: dict[str, tuple[Any, ...]] = {
     "flags": (1, None),
 }
 """Values that the field of a configuration must refuse."""
+
+STARTS: dict[str, Callable[[Any], Any]] = {
+    "mmc_client_config_t": mmcc_init,
+    "mmc_meta_service_config_t": mmcs_meta_service_start,
+    "mmc_local_service_config_t": mmcs_local_service_start,
+}
+LOCAL = "mmc_local_service_config_t"
+CONFIGURED = [(structure, field) for structure in STARTS for field in FACTS["structures"][structure]]
+TLS_FILES = [field for field in FIELDS if field.startswith("tls_config.") and "tlsEnable" not in field]
+ROWS = ((10, 2, 4, 3, 6), (12, 2, 4, 3, 5), (10, 0, 4, 3, 6), (10, 2, 5, 3, 6), (10, 2, 4, 2, 6))
+"""dpitch, layerOffset, width, layerNum, layerCount."""

@@ -34,7 +34,7 @@ class RawClient:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.connect(url)
         self.session = self.epoch = 0
-        reply = self.ask(Hello(7, PeerKind.CLIENT, 1, 1), sequence=1)
+        reply = self.ask(Hello(7, PeerKind.CLIENT, 1, 1, 0), sequence=1)
         welcome = decode_body(decode_header(reply), reply)
         assert isinstance(welcome, Welcome)
         self.session, self.epoch = welcome.session, decode_header(reply).epoch

@@ -445,7 +445,7 @@ def test_the_audit_log_rotates_alike(tmp_path: Path) -> None:
 
 def batch_of(message: Message, codes: tuple[Code, ...]) -> Batch:
     """A request of a client that is complete, with these codes."""
-    hello = Hello(CLIENT, PeerKind.CLIENT, WIRE_VERSION, WIRE_VERSION)
+    hello = Hello(CLIENT, PeerKind.CLIENT, WIRE_VERSION, WIRE_VERSION, 0)
     session = Session(1, hello, ReplyWindow(4, 1 << 10), 0.0)
     batch = Batch(Request(b"client", session, Header(0), message, 0.0), len(codes), [])
     for index, code in enumerate(codes):

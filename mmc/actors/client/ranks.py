@@ -59,7 +59,16 @@ class RankHandle:
         self.rank = member.rank
         self._limits = limits
         self._ahead_bytes = ahead_bytes
-        self.link = Link(member.rank, client, PeerKind.CLIENT, limits, draw, self._on_open, Code.NO_SUCH_RANK)
+        self.link = Link(
+            member.rank,
+            client,
+            PeerKind.CLIENT,
+            limits,
+            draw,
+            self._on_open,
+            Code.NO_SUCH_RANK,
+            member.segment,
+        )
         self.slots: deque[int] | None = None
         self._idle: dict[int, list[Reserve]] = {}
         self._grants = draw() >> 20 << 20

@@ -120,6 +120,8 @@ class Desk:
                 raise AssertionError(f"no case for {type(request.message).__name__}")
 
     def _welcome(self, hello: requests.Hello, now: float) -> Message:
+        if hello.target not in (0, self.keeper.segment.id):
+            raise error_for(Code.NO_SUCH_RANK, "another rank has this address now")
         if not self._watch.adopt(hello.client):
             raise error_for(Code.NO_SUCH_RANK, "the client holds no lock file beside the segment")
         holder = self.keeper.attach(hello.client)

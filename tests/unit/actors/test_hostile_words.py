@@ -39,7 +39,7 @@ class Peer:
         self._numbers = itertools.count(1)
         self._route = b"route %d" % client
         self._session = 0
-        welcome = self.ask(Hello(client, kind, 1, 1))
+        welcome = self.ask(Hello(client, kind, 1, 1, 0))
         assert isinstance(welcome, Welcome)
         self._session = welcome.session
         self._numbers = itertools.count(1)

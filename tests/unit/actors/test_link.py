@@ -101,7 +101,7 @@ def test_the_first_request_says_hello(peer: Peer) -> None:
     """Nothing is sent before a session is open but the hello that opens it."""
     peer.ask()
     ((header, hello),) = peer.sent()
-    assert hello == Hello(CLIENT, 0, 1, WIRE_VERSION)
+    assert hello == Hello(CLIENT, 0, 1, WIRE_VERSION, 0)
     assert header.session == 0
     assert not peer.link.is_open
     peer.ask()

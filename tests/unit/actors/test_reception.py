@@ -17,7 +17,7 @@ from tests.conversation import CLIENT, IDLE_S, wire_limits
 EPOCH = 7
 SESSIONS_MAX = 3
 SOURCE = b"client"
-HELLO = Hello(CLIENT, PeerKind.RANK, WIRE_VERSION, WIRE_VERSION)
+HELLO = Hello(CLIENT, PeerKind.RANK, WIRE_VERSION, WIRE_VERSION, 0)
 QUESTION = Lookup((b"key",))
 ORDER = Remove((b"key",))
 
@@ -155,7 +155,7 @@ def test_a_peer_of_another_time_is_told_what_is_spoken(
     reception: Reception, oldest: int, newest: int
 ) -> None:
     """A hello without a wire version in common is refused, and the sentence names those here."""
-    outcome = reception.receive(SOURCE, encode(Header(0), Hello(CLIENT, 0, oldest, newest)), 0.0)
+    outcome = reception.receive(SOURCE, encode(Header(0), Hello(CLIENT, 0, oldest, newest, 0)), 0.0)
     assert refusal(outcome) is Code.INVALID_ARGUMENT
     _, _, message = sent(outcome[1])
     assert isinstance(message, Failure)

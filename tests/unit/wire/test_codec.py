@@ -146,7 +146,7 @@ def test_what_is_not_a_message_is_refused(change: Callable[[Frames], Frames]) ->
 
 @pytest.mark.parametrize(
     "frames",
-    [encode(Header(0), StatusQuery()), encode(Header(0), Hello(1, 2, 3, 4))],
+    [encode(Header(0), StatusQuery()), encode(Header(0), Hello(1, 2, 3, 4, 5))],
 )
 def test_a_message_without_raw_bytes_has_two_frames(frames: Frames) -> None:
     """A header and a body are all that most messages have."""

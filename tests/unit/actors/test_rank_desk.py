@@ -1,0 +1,95 @@
+"""A rank's desk: whom it lets in, and what it says when it is about to go."""
+
+import itertools
+
+from mmc.actors.contract import Send
+from mmc.actors.local import LocalActor
+from mmc.config import load_config
+from mmc.errors import Code
+from mmc.identifiers import ANY_RANK
+from mmc.wire.codec import Header, decode_body, decode_header, encode
+from mmc.wire.operations import Message, PeerKind
+from mmc.wire.replies import Codes, Failure, Welcome
+from mmc.wire.requests import Hello, Join, KeepAlive, Reserve
+from tests.heap import BOOT, IDENTITY, heap_segment
+
+ROUTE = b"client"
+
+
+class Everybody:
+    """A watch under which all clients live."""
+
+    def adopt(self, client: int) -> bool:
+        """It lives."""
+        return client > 0
+
+    def is_dead(self, client: int) -> bool:
+        """It lives."""
+        return client <= 0
+
+    def forget(self, client: int) -> None:
+        """Nothing is kept."""
+
+
+class Desk:
+    """A rank's actor, asked by hand."""
+
+    def __init__(self) -> None:
+        config = load_config()
+        numbers = itertools.count(1000)
+        wanted = Join(ANY_RANK, 0, IDENTITY, BOOT, 65536, 8, "/p", "u", 0, 0)
+        self.actor = LocalActor(
+            heap_segment(),
+            config.local,
+            config.wire,
+            config.client,
+            lambda: next(numbers),
+            Everybody(),
+            wanted,
+        )
+        self.actor.start(0.0)
+        self._numbers = itertools.count(1)
+        self.session = 0
+
+    def ask(self, message: Message, now: float = 1.0) -> Message | None:
+        """The answer, if there is one at once."""
+        header = Header(0, self.session, next(self._numbers), 0, 1, 5000)
+        return self.answer_in(self.actor.receive(ROUTE, encode(header, message), now))
+
+    def answer_in(self, effects: list[object]) -> Message | None:
+        """What is sent to the client."""
+        for effect in effects:
+            if isinstance(effect, Send) and effect.to == ROUTE:
+                return decode_body(decode_header(effect.frames), effect.frames)
+        return None
+
+    def enter(self) -> None:
+        """Open a session."""
+        welcome = self.ask(Hello(7, PeerKind.CLIENT, 1, 1, IDENTITY))
+        assert isinstance(welcome, Welcome)
+        self.session = welcome.session
+        self._numbers = itertools.count(1)
+
+
+def test_whoever_means_another_segment_is_not_let_in() -> None:
+    """An address may pass from a dead rank to another: reserves of this one are of no use to its clients."""
+    desk = Desk()
+    refused = desk.ask(Hello(7, PeerKind.CLIENT, 1, 1, IDENTITY + 1))
+    assert isinstance(refused, Failure)
+    assert refused.code == Code.NO_SUCH_RANK
+    assert isinstance(desk.ask(Hello(7, PeerKind.CLIENT, 1, 1, IDENTITY)), Welcome)
+
+
+def test_a_rank_that_stops_says_so() -> None:
+    """-3003 to what waits for space, and to whatever comes after."""
+    desk = Desk()
+    desk.enter()
+    assert isinstance(desk.ask(KeepAlive(())), Codes)
+    assert isinstance(desk.ask(Reserve(1, 1, (60000,))), Message)
+    assert desk.ask(Reserve(2, 1, (60000,))) is None
+    waiting = desk.answer_in(list(desk.actor.leave(2.0)))
+    assert isinstance(waiting, Failure)
+    assert waiting.code == Code.NOT_SERVING
+    refused = desk.ask(KeepAlive(()))
+    assert isinstance(refused, Failure)
+    assert refused.code == Code.NOT_SERVING
