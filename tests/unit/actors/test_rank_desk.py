@@ -1,6 +1,7 @@
 """A rank's desk: whom it lets in, and what it says when it is about to go."""
 
 import itertools
+from collections.abc import Sequence
 
 from mmc.actors.contract import Send
 from mmc.actors.local import LocalActor
@@ -56,7 +57,7 @@ class Desk:
         header = Header(0, self.session, next(self._numbers), 0, 1, 5000)
         return self.answer_in(self.actor.receive(ROUTE, encode(header, message), now))
 
-    def answer_in(self, effects: list[object]) -> Message | None:
+    def answer_in(self, effects: Sequence[object]) -> Message | None:
         """What is sent to the client."""
         for effect in effects:
             if isinstance(effect, Send) and effect.to == ROUTE:
@@ -87,7 +88,7 @@ def test_a_rank_that_stops_says_so() -> None:
     assert isinstance(desk.ask(KeepAlive(())), Codes)
     assert isinstance(desk.ask(Reserve(1, 1, (60000,))), Message)
     assert desk.ask(Reserve(2, 1, (60000,))) is None
-    waiting = desk.answer_in(list(desk.actor.leave(2.0)))
+    waiting = desk.answer_in(desk.actor.leave(2.0))
     assert isinstance(waiting, Failure)
     assert waiting.code == Code.NOT_SERVING
     refused = desk.ask(KeepAlive(()))
