@@ -5,6 +5,7 @@ A documented field that does nothing fails the walk: each has a test marked with
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import dataclasses
 import inspect
@@ -12,7 +13,7 @@ import os
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,11 +21,11 @@ import mmc
 from mmc import aio, capi
 from mmc.log import get_log
 from tests.conformance import specification as spec
-from tests.conformance.specification import FACTS, Memory, Services, put
+from tests.conformance.specification import FACTS, LOCAL, Memory, Services, put
 from tests.integration.processes import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 shows = spec.Shown()
 MB = 1 << 20
@@ -113,32 +114,20 @@ def test_a_right_call_is_answered_and_a_wrong_one_is_minus_3000(name: str) -> No
     assert 7 not in arguments.get("exist_results", []) + arguments.get("remove_results", [])
 
 
-STARTS: dict[str, Callable[[Any], Any]] = {
-    "mmc_client_config_t": capi.mmcc_init,
-    "mmc_meta_service_config_t": capi.mmcs_meta_service_start,
-    "mmc_local_service_config_t": capi.mmcs_local_service_start,
-}
-
-
-LOCAL = "mmc_local_service_config_t"
-CONFIGURED = [(structure, field) for structure in STARTS for field in FACTS["structures"][structure]]
-
-
-@pytest.mark.parametrize(("structure", "field"), CONFIGURED)
+@pytest.mark.parametrize(("structure", "field"), spec.CONFIGURED)
 def test_a_wrong_value_in_a_configuration_is_minus_3000(
     services: Services, structure: str, field: str
 ) -> None:
     """Every field of a configuration refuses what it cannot mean, and nothing is started."""
     unlike = {}
-    wrong_values = spec.BAD_FIELDS[field] + ((spec.WORLD,) if (structure, field) == (LOCAL, "rankId") else ())
-    for wrong in wrong_values:
+    for wrong in spec.BAD_FIELDS[field]:
         config = vars(capi)[structure]()
         config.discoveryURL = services.url
         if structure == LOCAL:
             config = services.config()
         setattr(config, field, wrong)
         try:
-            got = STARTS[structure](config)
+            got = spec.STARTS[structure](config)
         except (TypeError, AttributeError, ValueError) as error:
             unlike[repr(wrong)] = repr(error)
             continue
@@ -209,23 +198,37 @@ def test_the_client_s_log(services: Services) -> None:
     assert levels == [0, 1, 2, 3, 1, 2, 3, 2, 3, 3]
 
 
-@shows("tls_config.tlsEnable", *(f"{structure}.tlsConfig" for structure in STARTS))
+def test_the_calls_of_the_log() -> None:
+    """The function gets lines of the level and above, what it raises goes no further; nonsense is -3000."""
+    lines: list[str] = []
+
+    def note(_level: int, line: str) -> None:
+        lines.append(line)
+        raise RuntimeError(line)
+
+    assert capi.mmc_set_extern_logger(note) == capi.mmc_set_log_level(2) == 0
+    get_log("walk").warning("loud")
+    assert capi.mmc_set_log_level(3) == 0
+    get_log("walk").warning("quiet")
+    assert {capi.mmc_set_extern_logger(wrong) for wrong in spec.BAD_FIELDS["logFunc"]} == {-3000}
+    assert {capi.mmc_set_log_level(wrong) for wrong in spec.BAD_FIELDS["logLevel"]} == {-3000}
+    assert [("loud" in line, "quiet" in line) for line in lines] == [(True, False)]
+    spec.quiet()
+
+
+@shows("tls_config.tlsEnable", *(f"{structure}.tlsConfig" for structure in spec.STARTS))
 def test_tls_is_refused_with_a_sentence(services: Services) -> None:
     """Until it is built, TLS that is asked for is an error and never ignored."""
-    for structure, start in STARTS.items():
+    for structure, start in spec.STARTS.items():
         config = vars(capi)[structure](discoveryURL=services.url, tlsConfig=capi.tls_config(tlsEnable=True))
         assert start(config) in (None, -3000)
-        assert mmc.last_error().code == -3000
-        assert "TLS" in mmc.last_error().sentence
+        assert "TLS" in str(mmc.last_error())
 
 
-TLS_FILES = [field for field in spec.FIELDS if field.startswith("tls_config.") and "tlsEnable" not in field]
-
-
-@shows(*TLS_FILES)
-@pytest.mark.parametrize("field", TLS_FILES)
+@shows(*spec.TLS_FILES)
+@pytest.mark.parametrize("field", spec.TLS_FILES)
 def test_the_files_of_tls_are_accepted_while_it_is_off(services: Services, field: str) -> None:
-    """A path of TLS that leads nowhere hinders nobody while TLS is off, and its type is checked with it."""
+    """A path of TLS that leads nowhere hinders nobody while TLS is off."""
     tls = capi.tls_config()
     setattr(tls, field.partition(".")[2], "/nonexistent")
     with spec.connected(services.url, tlsConfig=tls):
@@ -236,19 +239,16 @@ def test_the_files_of_tls_are_accepted_while_it_is_off(services: Services, field
 @shows("mmc_put_options.replicaNum", "mmc_put_options.preferredLocalServiceIDs", "mmc_put_options.mediaType")
 def test_replicas_are_where_they_were_asked_for(client: str) -> None:
     """So many ranks hold it, among them the preferred ones, whichever structure asks; media are DRAM."""
-    store = mmc.DistributedObjectStore()
-    assert store.setup(mmc.LocalConfig(meta_service_url=client, log_level="error")) == 0
-    assert store.init(0, init_bm=False) == 0
     wanted = ((2, [-1], [0, 1]), (1, [0], [0]), (1, [1], [1]), (2, [1], [0, 1]))
-    for at, (copies, preferred, ranks) in enumerate(wanted):
-        config = capi.ReplicateConfig(copies, preferred)
-        assert put(f"c-{at}", b"x", mediaType=at % 2, **dataclasses.asdict(config)) == 0
-        assert store.put(f"python-{at}", b"x", config) == 0
-        for key in (f"c-{at}", f"python-{at}"):
-            assert sorted(spec.query(key).ranks) == ranks
-            assert spec.query(key).types == [1] * copies
+    with spec.opened_store(client) as store:
+        for at, (copies, preferred, ranks) in enumerate(wanted):
+            config = capi.ReplicateConfig(copies, preferred)
+            assert put(f"c-{at}", b"x", mediaType=at % 2, **dataclasses.asdict(config)) == 0
+            assert store.put(f"python-{at}", b"x", config) == 0
+            for key in (f"c-{at}", f"python-{at}"):
+                assert sorted(spec.query(key).ranks) == ranks
+                assert spec.query(key).types == [1] * copies
     assert put("ssd", b"x", mediaType=2) == -3000
-    assert store.close() == 0
 
 
 @shows("mmc_meta_service_config_t.evictThresholdHigh", "mmc_meta_service_config_t.evictThresholdLow")
@@ -297,9 +297,9 @@ def test_ranks_of_another_cluster_are_refused(services: Services, capfd: pytest.
 
 @shows(*(f"{LOCAL}.{field}" for field in ("deviceId", "localHBMSize", "flags")))
 def test_what_has_no_other_effect_here_is_checked_and_named(services: Services) -> None:
-    """Devices, their memory and flags are refused where they would mean something, by name."""
-    for field in ("deviceId", "localHBMSize", "flags"):
-        assert services.add(**{field: spec.BAD_FIELDS[field][0]}) is None
+    """Devices, their memory and flags, and a rank beyond the world, are refused by name."""
+    for field, wrong in {"deviceId": -1, "localHBMSize": "1GB", "flags": 1, "rankId": spec.WORLD}.items():
+        assert services.add(**{field: wrong}) is None
         assert mmc.last_error().code == -3000
         assert field in mmc.last_error().sentence
 
@@ -318,12 +318,9 @@ def test_the_log_says_that_there_is_no_rdma(services: Services) -> None:
     assert sum("RDMA" in line for line in lines) == 1
 
 
-ROWS = ((10, 2, 4, 3, 6), (12, 2, 4, 3, 5), (10, 0, 4, 3, 6), (10, 2, 5, 3, 6), (10, 2, 4, 2, 6))
-
-
 @shows(*(field for field in spec.FIELDS if field.partition(".")[0] in ("mmc_buffer", "oneDim", "twoDim")))
 @pytest.mark.usefixtures("client")
-@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("rows", spec.ROWS)
 def test_rows_are_stored_packed(rows: tuple[int, ...]) -> None:
     """What is put with two dimensions is got with one, and the other way round; the rest stays untouched."""
     pitch, first, width, count, layers = rows
@@ -355,13 +352,8 @@ def test_what_is_known_of_an_object() -> None:
     assert put("known", bytes(100), replicaNum=2) == 0
     wait_until(lambda: spec.query("known").numBlobs == 2, "both replicas are known")
     info = spec.query("known")
-    assert (info.size, info.prot, info.valid, sorted(info.ranks), info.types) == (
-        100,
-        0,
-        True,
-        [0, 1],
-        [1, 1],
-    )
+    assert info == capi.mmc_data_info(100, 0, 2, valid=True, ranks=info.ranks, types=[1, 1])
+    assert sorted(info.ranks) == [0, 1]
     capi.opened_client().add_lease("known")
     assert spec.query("known").prot == 1
     assert capi.mmcc_query("missing", info, 0) == -3007
@@ -387,3 +379,24 @@ def test_a_batch_has_a_code_for_each_key() -> None:
     assert list(array) == [0, -3007, 0]
     assert capi.mmcc_batch_remove(["b0", "no", "b1"], 3, results, 0) == 1
     assert results == [0, -3007, 0]
+
+
+@pytest.mark.usefixtures("client")
+def test_event_loops_one_after_another() -> None:
+    """Each loop makes all asynchronous calls on the same client, at once."""
+
+    async def work(number: int) -> None:
+        memories, options = [Memory(bytes([at])) for at in range(8)], capi.mmc_put_options()
+        keys, buffers = [f"loop-{number}-{at}" for at in range(8)], [memory.buffer() for memory in memories]
+        puts = [aio.mmcc_put(key, buffer, options, 0) for key, buffer in zip(keys, buffers, strict=True)]
+        assert not any(await asyncio.gather(*puts))
+        assert await aio.mmcc_batch_put(keys, 8, buffers, options, 0) == -3006
+        assert await aio.mmcc_get(keys[1], buffers[0], 0) == 0
+        assert await aio.mmcc_batch_get(keys[::-1], 8, buffers, 0, [7] * 8) == 0
+        assert [memory.bytes()[0] for memory in memories] == list(range(7, -1, -1))
+        assert await aio.mmcc_query(keys[0], info := capi.mmc_data_info(), 0) == 0
+        assert info.size == 1
+        assert not any(await asyncio.gather(*(aio.mmcc_remove(key, 0) for key in keys)))
+
+    for number in range(3):
+        asyncio.run(work(number))
