@@ -104,9 +104,9 @@ def test_minus_3000_for_null() -> None:
     assert capi.mmcs_meta_service_stop(None) == capi.mmcs_local_service_stop(None) == 0
     assert capi.mmcc_uninit() == capi.mmcc_uninit() == 0
     for wrong in (Memory(8).buffer(64, 8), Memory(8).rows(8, 1, 8, 1, 2)):
-        wrong.addr = 0
-        with pytest.raises(mmc.InvalidArgument):
-            wrong.pieces(writable=False)
+        for wrong.addr in (0, -8):
+            with pytest.raises(mmc.InvalidArgument):
+                wrong.pieces(writable=False)
     for start in spec.STARTS.values():
         assert start(None) in (None, -3000)
         failed(-3000)
