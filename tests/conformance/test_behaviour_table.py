@@ -9,22 +9,8 @@ import numpy as np
 import pytest
 
 from mmc import DistributedObjectStore, LocalConfig, ReplicateConfig
-from tests.conformance.conftest import (
-    ARRAYS,
-    GETS_INTO,
-    PUTS,
-    REPLICATIONS,
-    Elsewhere,
-    Memory,
-    answers_to_nothing,
-    children_of,
-    codes_of_every_call,
-    got_into,
-    gotten,
-    name,
-    opened,
-    segments,
-)
+from tests.conformance import conftest as shared
+from tests.conformance.conftest import GETS_INTO, PUTS, Memory, got_into, gotten, name, opened
 from tests.integration.processes import Cluster, content_of, wait_until
 
 ONE = ReplicateConfig()
@@ -34,7 +20,7 @@ Store = DistributedObjectStore
 
 @ALL_PUTS
 def test_a_put_of_an_existing_key_keeps_the_first_value(
-    form: str, store: Store, other: Store, elsewhere: Elsewhere
+    form: str, store: Store, other: Store, elsewhere: shared.Elsewhere
 ) -> None:
     """A second put answers 0 in every form and from every process, and every get has the first value."""
     key = name()
@@ -77,7 +63,7 @@ def test_what_is_missing_is_empty_or_3007(store: Store) -> None:
     assert [store.is_exist(hit), store.is_exist(miss)] == store.batch_is_exist([hit, miss]) == [1, 0]
 
 
-def test_remove_of_a_missing_key_is_3102(store: Store, elsewhere: Elsewhere) -> None:
+def test_remove_of_a_missing_key_is_3102(store: Store, elsewhere: shared.Elsewhere) -> None:
     """Remove of a missing key, alone or in a batch, is -3102; what was there is gone for every process."""
     keys = [name() for _ in range(3)]
     assert store.put_batch(keys[:2], [b"a", b"b"]) == 0
@@ -205,12 +191,12 @@ def test_lists_of_different_lengths_are_3000_for_each(store: Store) -> None:
 def test_empty_batches(store: Store) -> None:
     """An empty batch gives an empty list, put_batch 0."""
     assert store.put_batch([], []) == 0
-    assert answers_to_nothing(store) == [[]] * 11
+    assert shared.answers_to_nothing(store) == [[]] * 11
 
 
 @pytest.mark.parametrize(
     ("how", "code"),
-    REPLICATIONS,
+    shared.REPLICATIONS,
 )
 @ALL_PUTS
 def test_how_to_replicate(form: str, how: ReplicateConfig, code: int, store: Store) -> None:
@@ -238,6 +224,14 @@ def test_larger_than_the_pool_is_3013(store: Store) -> None:
     assert store.batch_alloc([name()], [large.size]) == [-3013]
 
 
+@pytest.mark.parametrize(("count", "size"), [(1500, 8), (48, 1 << 20)])
+def test_a_batch_larger_than_the_pool(count: int, size: int, store: Store) -> None:
+    """A batch of more objects, or more bytes, than there is room for is 0 for each; the oldest vanish."""
+    keys, memory = [name() for _ in range(count)], Memory(b"x" * size)
+    assert set(store.batch_put_from(keys, [memory.at] * count, [size] * count)) == {0}
+    assert store.batch_is_exist(keys[-8:]) == [1] * 8
+
+
 def test_engines_directions_work_with_host_memory(store: Store) -> None:
     """Direction 0 puts like 3, and 1 gets like 2; 9 is either; any other is -3000."""
     for into, out_of in ((0, 1), (3, 2), (9, 9)):
@@ -258,7 +252,7 @@ def test_engines_directions_work_with_host_memory(store: Store) -> None:
         assert store.get_into(keys[0], target.at, 80, wrong) == -3000
 
 
-def test_addresses_of_replicas(store: Store, other: Store, elsewhere: Elsewhere) -> None:
+def test_addresses_of_replicas(store: Store, other: Store, elsewhere: shared.Elsewhere) -> None:
     """A key has one address per replica, and base + offset is copied from in every process."""
     key, content, target = name(), content_of("parts", 9000), Memory(100)
     assert store.put(key, content, ReplicateConfig(2)) == 0
@@ -304,7 +298,7 @@ def test_lease_of_what_is_not_readable(store: Store, other: Store) -> None:
 
 
 def test_split_writes_are_invisible_until_they_are_finished(
-    store: Store, other: Store, elsewhere: Elsewhere
+    store: Store, other: Store, elsewhere: shared.Elsewhere
 ) -> None:
     """What is allocated cannot be seen; finished with 0 it is there, with another result it never was."""
     good, bad = name(), name()
@@ -341,7 +335,7 @@ def test_a_write_that_failed_was_never_there(store: Store, other: Store) -> None
 
 def test_contiguous_buffers_of_every_kind(store: Store) -> None:
     """Every contiguous buffer of whatever elements keeps its bytes; any other raises a TypeError."""
-    for array in ARRAYS:
+    for array in shared.ARRAYS:
         keys = [name(), name()]
         assert store.put(keys[0], array) == store.put_batch([keys[1]], [array]) == 0
         assert store.get_batch(keys) == [array.tobytes()] * 2
@@ -350,7 +344,7 @@ def test_contiguous_buffers_of_every_kind(store: Store) -> None:
         key = name()
         assert store.put(key, buffer) == 0
         assert store.get(key) == bytes(buffer)
-    for strided in (ARRAYS[0][:, ::2], ARRAYS[0].T, memoryview(b"abcdef")[::2]):
+    for strided in (shared.ARRAYS[0][:, ::2], shared.ARRAYS[0].T, memoryview(b"abcdef")[::2]):
         with pytest.raises(TypeError):
             store.put(name(), strided)
         with pytest.raises(TypeError):
@@ -362,7 +356,7 @@ def test_before_init_and_after_close_everything_is_3019(cluster: Cluster) -> Non
     closed = opened(cluster.meta_url)
     assert closed.close() == closed.close() == 0
     for store in (DistributedObjectStore(), closed):
-        assert codes_of_every_call(store) == {-3019}
+        assert shared.codes_of_every_call(store) == {-3019}
         assert (store.get("k"), store.get_batch(["k", "l"])) == (b"", [b"", b""])
         assert store.get_key_info("k").gva_list() == store.batch_get_key_info(["k"])[0].loc_list() == []
         assert store.get_local_service_id() == 4294967295
@@ -388,12 +382,15 @@ def test_twice_is_no_error_and_stores_are_independent(cluster: Cluster, store: S
 
 def test_close_leaves_nothing(cluster: Cluster) -> None:
     """Close is 0, and the rank's process and its files are gone soon after."""
-    files, before = segments(), children_of(os.getpid())
+    before = shared.children_of(os.getpid())
     store = opened(cluster.meta_url, own=True)
-    made = children_of(os.getpid()) - before
-    assert made
-    assert segments() > files
+    made = shared.children_of(os.getpid()) - before
+    assert len(made) == 1
+    files = shared.segments_of(next(iter(made)))
+    assert files
     assert store.put(name(), b"value", ReplicateConfig(1, [store.get_local_service_id()])) == 0
+    assert files & shared.segments_of(os.getpid())
     assert store.close() == 0
-    wait_until(lambda: not made & children_of(os.getpid()), "the processes end")
-    wait_until(lambda: segments() <= files, "the files go")
+    wait_until(lambda: not made & shared.children_of(os.getpid()), "the process ends")
+    wait_until(lambda: not any(file.exists() for file in files), "the files go")
+    assert not files & shared.segments_of(os.getpid())
