@@ -115,7 +115,7 @@ class _Process:
         """
         client = self.client
         if client is None:
-            raise error_for(Code.CLIENT_CLOSED, "call mmcc_init first")
+            raise CacheError("the client is not connected: call mmcc_init", Code.CLIENT_CLOSED)
         return client
 
 

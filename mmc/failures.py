@@ -6,7 +6,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
-from mmc.errors import SENTENCES, CacheError, Code, error_for
+from mmc.errors import SENTENCES, CacheError, Code
 from mmc.log import get_log
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def report(error: CacheError) -> int:
 def report_fault() -> int:
     """Log the exception in hand, which is a fault of our own, with its stack; returns -1."""
     get_log("client").error("a fault of our own", stack=traceback.format_exc())
-    return report(error_for(Code.INTERNAL, "the log has the stack"))
+    return report(CacheError("a fault inside the cache; the log has its stack", Code.INTERNAL))
 
 
 def report_codes(keys: Iterable[object], codes: Iterable[int], obstacle: str = "") -> int:

@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
-from mmc.errors import Code, InvalidArgument, error_for
+from mmc.errors import CacheError, Code, InvalidArgument
 from mmc.settings import LocalConfig, MetaConfig, check_local, check_meta
 
 LOCAL_CONFIG_PATH = "MMC_LOCAL_CONFIG_PATH"
@@ -103,7 +103,7 @@ def meta_config_from(path: str | None = None) -> MetaConfig:
 def _named_file(path: str | None, variable: str) -> str:
     named = path or os.environ.get(variable)
     if not named:
-        raise error_for(Code.NOT_SET_UP, f"call setup first, or set {variable} to a file")
+        raise CacheError(f"call setup first, or set {variable} to a file", Code.NOT_SET_UP)
     return named
 
 

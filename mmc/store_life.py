@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
-from mmc.errors import CacheError, Code, InvalidArgument, error_for
+from mmc.errors import CacheError, Code, InvalidArgument
 from mmc.failures import report, report_codes, report_fault
 from mmc.opened_store import OpenedStore
 from mmc.property_file import local_config_from
@@ -94,7 +94,7 @@ class StoreLife:
     def _open(self) -> OpenedStore:
         opened = self._opened
         if opened is None:
-            raise error_for(Code.CLIENT_CLOSED, "the store is not open: call init")
+            raise CacheError("the store is not open: call init", Code.CLIENT_CLOSED)
         return opened
 
     def _codes(self, keys: Sequence[object], call: Callable[[OpenedStore], Sequence[int]]) -> list[int]:

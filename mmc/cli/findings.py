@@ -208,7 +208,7 @@ def judge_orphans(orphans: Sequence[Orphan]) -> Finding:
         return _well(name, waiting or "none", advice)
     shown = ", ".join(f"{o.path} ({o.size / _MB:.0f} MB)" for o in litter[:_SHOWN])
     more = f" and {len(litter) - _SHOWN} more" if len(litter) > _SHOWN else ""
-    remedy = "the next service that starts here removes them: mmc up, or mmc local"
+    remedy = "a service that starts here a minute after they last served removes them: mmc up, or mmc local"
     sentence = f"no service holds {shown}{more}" + (f"; {waiting}" if waiting else "")
     return _ill(name, sentence, remedy)
 

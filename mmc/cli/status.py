@@ -109,7 +109,11 @@ def _print_tables(facts: dict[str, object]) -> None:
     orphans = facts["orphans"]
     assert isinstance(orphans, list)
     for orphan in orphans:
-        fate = "waits for its service" if orphan["waits"] else "the next service that starts here removes it"
+        fate = (
+            "waits for its service"
+            if orphan["waits"]
+            else "removed by a service that starts here a minute later"
+        )
         console.print(f"orphaned segment {orphan['path']}, {orphan['bytes'] / _MB:.1f} MB: {fate}")
 
 
