@@ -47,7 +47,32 @@ class ReplicateConfig:
 
 
 @dataclass(slots=True)
-class LocalConfig:
+class SharedSettings:
+    """What both kinds of service are told: where the cluster is, how much is logged, TLS."""
+
+    meta_service_url: str = "tcp://127.0.0.1:5000"
+    config_store_url: str = "tcp://127.0.0.1:6000"
+    log_level: str = "info"
+    tls_enable: bool = False
+    tls_ca_path: str = ""
+    tls_ca_crl_path: str = ""
+    tls_cert_path: str = ""
+    tls_key_path: str = ""
+    tls_key_pass_path: str = ""
+    tls_package_path: str = ""
+    tls_decrypter_path: str = ""
+    config_store_tls_enable: bool = False
+    config_store_tls_ca_path: str = ""
+    config_store_tls_ca_crl_path: str = ""
+    config_store_tls_cert_path: str = ""
+    config_store_tls_key_path: str = ""
+    config_store_tls_key_pass_path: str = ""
+    config_store_tls_package_path: str = ""
+    config_store_tls_decrypter_path: str = ""
+
+
+@dataclass(slots=True)
+class LocalConfig(SharedSettings):
     """Settings of a :class:`~mmc.store.DistributedObjectStore`.
 
     URLs are ``tcp://HOST:PORT`` (IPv6 in brackets); sizes are bytes or read like ``200MB`` and ``2.5G``.
@@ -72,9 +97,6 @@ class LocalConfig:
         hcom_tls_*: as ``tls_*``.
     """
 
-    meta_service_url: str = "tcp://127.0.0.1:5000"
-    config_store_url: str = "tcp://127.0.0.1:6000"
-    log_level: str = "info"
     world_size: int = 256
     protocol: str = "host_rdma"
     hcom_url: str = "tcp://127.0.0.1:7000"
@@ -88,22 +110,6 @@ class LocalConfig:
     write_thread_pool_size: int = 4
     aggregate_io: bool = True
     aggregate_num: int = 122
-    tls_enable: bool = False
-    tls_ca_path: str = ""
-    tls_ca_crl_path: str = ""
-    tls_cert_path: str = ""
-    tls_key_path: str = ""
-    tls_key_pass_path: str = ""
-    tls_package_path: str = ""
-    tls_decrypter_path: str = ""
-    config_store_tls_enable: bool = False
-    config_store_tls_ca_path: str = ""
-    config_store_tls_ca_crl_path: str = ""
-    config_store_tls_cert_path: str = ""
-    config_store_tls_key_path: str = ""
-    config_store_tls_key_pass_path: str = ""
-    config_store_tls_package_path: str = ""
-    config_store_tls_decrypter_path: str = ""
     hcom_tls_enable: bool = False
     hcom_tls_ca_path: str = ""
     hcom_tls_ca_crl_path: str = ""
@@ -114,7 +120,7 @@ class LocalConfig:
 
 
 @dataclass(slots=True)
-class MetaConfig:
+class MetaConfig(SharedSettings):
     """Settings of a :class:`~mmc.meta_main.MetaService`.
 
     URLs are as for :class:`LocalConfig`.
@@ -138,11 +144,8 @@ class MetaConfig:
         zmq_*: CURVE is not built: ``zmq_curve_enable`` must stay false.
     """
 
-    meta_service_url: str = "tcp://127.0.0.1:5000"
-    config_store_url: str = "tcp://127.0.0.1:6000"
     metrics_url: str = "http://127.0.0.1:8000"
     ha_enable: bool = False
-    log_level: str = "info"
     log_path: str = "/var/log/memcache_hybrid"
     log_rotation_file_size: int = 20
     log_rotation_file_count: int = 50
@@ -150,22 +153,6 @@ class MetaConfig:
     evict_threshold_low: int = 80
     evict_check_interval_seconds: int = 5
     lease_ttl_ms: int = 10000
-    tls_enable: bool = False
-    tls_ca_path: str = ""
-    tls_ca_crl_path: str = ""
-    tls_cert_path: str = ""
-    tls_key_path: str = ""
-    tls_key_pass_path: str = ""
-    tls_package_path: str = ""
-    tls_decrypter_path: str = ""
-    config_store_tls_enable: bool = False
-    config_store_tls_ca_path: str = ""
-    config_store_tls_ca_crl_path: str = ""
-    config_store_tls_cert_path: str = ""
-    config_store_tls_key_path: str = ""
-    config_store_tls_key_pass_path: str = ""
-    config_store_tls_package_path: str = ""
-    config_store_tls_decrypter_path: str = ""
     kv_events_enable: bool = False
     kv_events_endpoint: str = ""
     kv_events_hash_as_int: bool = False
