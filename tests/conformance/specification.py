@@ -40,9 +40,11 @@ from mmc.capi import (
     twoDim,
 )
 from mmc.client import Client
+from mmc.services.local_service import pool_name
 from mmc.wire.codec import Header, decode_body, decode_header, encode
 from mmc.wire.replies import Failure
 from mmc.wire.requests import Hello
+from tests.integration.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,6 +136,7 @@ class Services:
         self.meta = started
         self.url = started.discoveryURL
         self.locals: list[mmc_local_service_t] = []
+        self._killed: set[str] = set()
         for rank in range(ranks):
             assert self.add(rankId=rank) is not None, last_error()
 
@@ -171,6 +174,16 @@ class Services:
         with Client(self.url) as client:
             return dict(dict(client.status().ranks).get(rank, ()))
 
+    def kill(self, handle: mmc_local_service_t) -> None:
+        """Kill a local service, which may leave its segment behind."""
+        self._killed.add(f"{handle.rankId}")
+        os.kill(pids_of(handle)[0], signal.SIGKILL)
+
+    def _segments(self) -> dict[str, Path]:
+        """The segments of this cluster by rank."""
+        paths = Path("/dev/shm").glob(f"mmc-{pool_name(self.url)}-*.dram")
+        return {path.stem.rpartition("-")[2]: path for path in paths}
+
     def __enter__(self) -> Self:
         """The services themselves."""
         return self
@@ -180,6 +193,9 @@ class Services:
         for local in self.locals:
             assert mmcs_local_service_stop(local) == 0
         assert mmcs_meta_service_stop(self.meta) == 0
+        wait_until(lambda: self._segments().keys() <= self._killed, "the segments are removed")
+        for path in self._segments().values():
+            path.unlink(missing_ok=True)
 
 
 def pids_of(handle: mmc_meta_service_t | mmc_local_service_t) -> list[int]:

@@ -9,8 +9,6 @@ import asyncio
 import ctypes
 import dataclasses
 import inspect
-import os
-import signal
 import socket
 import threading
 import time
@@ -277,7 +275,7 @@ def test_a_local_service_is_what_its_configuration_says(services: Services) -> N
             assert spec.listens(url)
             events.accept()[0].close()
             wait_until(lambda: services.counters(5).get("capacity_bytes") == 4 * MB, "it says its size")
-            os.kill(spec.pids_of(fifth)[0], signal.SIGKILL)
+            services.kill(fifth)
             wait_until(lambda: bool(ended), "its death is logged")
     spec.quiet()
     assert ended == [True]
