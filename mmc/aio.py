@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmc import c_calls
+from mmc.arguments import checked
 from mmc.async_client import AsyncClient
 from mmc.capi import opened_client
 from mmc.errors import CacheError
@@ -34,7 +35,7 @@ __all__ = [
 async def _carry_out(prepare: Callable[..., PreparedCall], *arguments: object) -> int:
     try:
         client = AsyncClient(opened_client().connection)
-        call = c_calls.prepared(prepare, arguments)
+        call = checked(prepare, *arguments)
         return call.finish(await client.carry_out(call.plan, None))
     except CacheError as error:
         return report(error)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, cast
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import numpy as np
 
 from mmc.errors import CacheError, Code, InvalidArgument
 from mmc.identifiers import MAX_REPLICAS, encode_key
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, SupportsIndex
 
     import numpy.typing as npt
     from typing_extensions import Buffer
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     """Whatever has contiguous bytes: before Python 3.12 numpy's arrays do not say so themselves."""
 
 _LONGEST_S = 600.0
+T = TypeVar("T")
+_UINT64 = (1 << 64) - 1
 
 
 class Keys:
@@ -58,6 +63,8 @@ def byte_view(buffer: BufferLike, *, writable: bool = False) -> memoryview:
         TypeError: not a contiguous buffer, or not a writable one.
     """
     view = memoryview(cast("Buffer", buffer))
+    if not view.nbytes:
+        return memoryview(b"")
     if not view.c_contiguous:
         raise TypeError("the buffer must be contiguous")
     if writable and view.readonly:
@@ -99,12 +106,41 @@ def match_values(
     return matched
 
 
+def checked(check: Callable[..., T], *arguments: object) -> T:
+    """What a check of a caller's arguments returns; what is of a wrong type is as wrong as any other value.
+
+    Raises:
+        InvalidArgument: an argument is not what it should be.
+    """
+    try:
+        return check(*arguments)
+    except (AttributeError, TypeError, ValueError) as wrong:
+        raise InvalidArgument(f"{check.__name__.strip('_')}: {wrong}") from None
+
+
+def whole_number(value: object, name: str, low: int, high: int = _UINT64) -> int:
+    """An integer of any kind within a range.
+
+    Raises:
+        InvalidArgument: it is none, or out of range; names it.
+    """
+    try:
+        number = operator.index(cast("SupportsIndex", value))
+    except TypeError:
+        raise InvalidArgument(f"{name} = {value!r}: must be an integer") from None
+    if not low <= number <= high:
+        raise InvalidArgument(f"{name} = {number}: must be {low} to {high}")
+    return number
+
+
 def check_replicas(replicas: int, preferred: Sequence[int]) -> None:
     """Check how an object is to be replicated.
 
     Raises:
         InvalidArgument: not 1 to 8 replicas, more preferred ranks than replicas, or one named twice.
     """
+    if not all(isinstance(number, int | np.integer) for number in (replicas, *preferred)):
+        raise InvalidArgument(f"replicas = {replicas!r}, preferred_ranks = {preferred!r}: integers")
     if not 1 <= replicas <= MAX_REPLICAS:
         raise InvalidArgument(f"replicas must be 1 to {MAX_REPLICAS}, not {replicas}")
     if len(preferred) > replicas or len(set(preferred)) != len(preferred):

@@ -30,18 +30,6 @@ class PreparedCall(NamedTuple):
     finish: Callable[[Any], int]
 
 
-def prepared(prepare: Callable[..., PreparedCall], arguments: Sequence[object]) -> PreparedCall:
-    """Prepare a call.
-
-    Raises:
-        InvalidArgument: an argument is not what it should be.
-    """
-    try:
-        return prepare(*arguments)
-    except (AttributeError, TypeError, ValueError) as wrong:
-        raise InvalidArgument(f"{prepare.__name__}: {wrong}") from None
-
-
 def put(key: Key, buf: mmc_buffer, options: mmc_put_options, flags: int) -> PreparedCall:
     """``mmcc_put``."""
     _check_flags(flags)
@@ -60,6 +48,7 @@ def get(key: Key, buf: mmc_buffer, flags: int) -> PreparedCall:
 def query(key: Key, info: mmc_data_info, flags: int) -> PreparedCall:
     """``mmcc_query``."""
     _check_flags(flags)
+    _check_infos([info])
 
     def finish(found: Sequence[ObjectInfo | Code]) -> int:
         return report_codes([key], [_fill(info, found[0])])
@@ -88,7 +77,8 @@ def batch_put(
     results: Output | None,
 ) -> PreparedCall:
     """``mmcc_batch_put``."""
-    _check_batch(keys, keys_count, flags, bufs=bufs, results=results)
+    _check_batch(keys, keys_count, flags, bufs=bufs)
+    _check_results(results, keys_count)
     wanted = options.checked()
     plan = PutPlan(keys, _all_pieces(bufs, writable=False), wanted.replicaNum, wanted.preferred())
     return PreparedCall(plan, lambda codes: _deliver(keys, codes, results))
@@ -98,7 +88,8 @@ def batch_get(
     keys: Sequence[Key], keys_count: int, bufs: Sequence[mmc_buffer], flags: int, results: Output | None
 ) -> PreparedCall:
     """``mmcc_batch_get``."""
-    _check_batch(keys, keys_count, flags, bufs=bufs, results=results)
+    _check_batch(keys, keys_count, flags, bufs=bufs)
+    _check_results(results, keys_count)
     plan = ReadPlan(keys, _all_pieces(bufs, writable=True))
     return PreparedCall(plan, lambda codes: _deliver(keys, codes, results))
 
@@ -108,6 +99,7 @@ def batch_query(
 ) -> PreparedCall:
     """``mmcc_batch_query``."""
     _check_batch(keys, keys_count, flags, info=info)
+    _check_infos(info)
 
     def finish(found: Sequence[ObjectInfo | Code]) -> int:
         codes = [_fill(one, known) for one, known in zip(info, found, strict=True)]
@@ -119,6 +111,7 @@ def batch_query(
 def batch_remove(keys: Sequence[Key], keys_count: int, remove_results: Output, flags: int) -> PreparedCall:
     """``mmcc_batch_remove``: how many failed."""
     _check_batch(keys, keys_count, flags, remove_results=remove_results)
+    _check_output(remove_results, "remove_results")
 
     def finish(codes: Sequence[Code]) -> int:
         _deliver(keys, codes, remove_results)
@@ -130,6 +123,7 @@ def batch_remove(keys: Sequence[Key], keys_count: int, remove_results: Output, f
 def batch_exist(keys: Sequence[Key], keys_count: int, exist_results: Output, flags: int) -> PreparedCall:
     """``mmcc_batch_exist``."""
     _check_batch(keys, keys_count, flags, exist_results=exist_results)
+    _check_output(exist_results, "exist_results")
 
     def finish(codes: Sequence[Code]) -> int:
         _deliver(keys, codes, exist_results)
@@ -143,17 +137,33 @@ def _check_flags(flags: int) -> None:
         raise InvalidArgument(f"flags are reserved and must be 0, not {flags!r}")
 
 
-def _check_batch(
-    keys: Sequence[Key], keys_count: int, flags: int, **arrays: Sequence[Any] | Output | None
-) -> None:
+def _check_results(results: Output | None, keys_count: int) -> None:
+    if results is not None:
+        _check_output(results, "results")
+        if len(results) != keys_count:
+            raise InvalidArgument(f"results has {len(results)} elements for {keys_count} keys")
+
+
+def _check_infos(infos: Sequence[object]) -> None:
+    for info in infos:
+        if not isinstance(info, mmc_data_info):
+            raise InvalidArgument(f"info must be an mmc_data_info, not {type(info).__name__}")
+
+
+def _check_output(array: object, name: str) -> None:
+    if not isinstance(array, list | ctypes.Array):
+        raise InvalidArgument(f"{name} must be a list or a ctypes array, not {type(array).__name__}")
+
+
+def _check_batch(keys: Sequence[Key], keys_count: int, flags: int, **arrays: Sequence[Any] | Output) -> None:
     _check_flags(flags)
     if isinstance(keys, str | bytes):
         raise InvalidArgument("keys must be a list of keys, not a single one")
     if len(keys) != keys_count:
         raise InvalidArgument(f"keys_count = {keys_count}: there are {len(keys)} keys")
     for name, array in arrays.items():
-        if array is not None and len(array) != keys_count:
-            raise InvalidArgument(f"{name} has {len(array)} elements for {keys_count} keys")
+        if array is None or len(array) != keys_count:
+            raise InvalidArgument(f"{name} must be a list of {keys_count} elements")
 
 
 def _all_pieces(bufs: Sequence[mmc_buffer], *, writable: bool) -> list[list[memoryview]]:

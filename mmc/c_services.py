@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
+from mmc.arguments import checked
 from mmc.client import Client
 from mmc.config import LEVELS, pool_bytes
 from mmc.errors import CacheError, Code, InvalidArgument, error_for
 from mmc.failures import report
 from mmc.identifiers import ANY_RANK
-from mmc.log import set_extern_logger
+from mmc.log import get_log, set_extern_logger, set_level
 from mmc.services.hosted_meta import HostedMeta
 from mmc.services.hosted_rank import HostedRank
-from mmc.settings import check_endpoint, check_protocol
+from mmc.settings import NO_RDMA, check_endpoint, check_protocol
 from mmc.structures import (
     LogFunction,
     mmc_local_service_config_t,
@@ -21,6 +24,7 @@ from mmc.structures import (
 )
 
 _STOP_S = 0.5
+_PERCENT = 100
 _MOST_WORLD = 1024
 
 
@@ -60,6 +64,25 @@ class _Started:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.services: dict[str, HostedMeta | HostedRank] = {}
+        self.starting: set[str] = set()
+
+    @contextlib.contextmanager
+    def claimed(self, key: str) -> Iterator[None]:
+        """Nobody else starts this meanwhile; ``key`` "": whatever is started is another.
+
+        Raises:
+            CacheError: -3005, it is started.
+        """
+        with self.lock:
+            if key in self.services or key in self.starting:
+                raise error_for(Code.REPEATED_CALL, f"this process has started a service there: {key}")
+            if key:
+                self.starting.add(key)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.starting.discard(key)
 
 
 _STARTED = _Started()
@@ -79,14 +102,8 @@ def mmcs_meta_service_start(config: mmc_meta_service_config_t) -> mmc_meta_servi
         Its handle; None: -3000 a wrong setting, -3002 the address is in use, -3005 started already.
     """
     try:
-        check_tls(config.tlsConfig)
-        check_endpoint(config.discoveryURL, "discoveryURL")
-        level = level_name(config.logLevel)
-        if not 0 < config.evictThresholdLow < config.evictThresholdHigh <= 100:  # noqa: PLR2004 - per cent
-            raise InvalidArgument(
-                f"evictThresholdLow = {config.evictThresholdLow}, evictThresholdHigh = "
-                f"{config.evictThresholdHigh}: per cent, the low one below the high one"
-            )
+        level = checked(_check_meta, config)
+        set_level(level)
         overrides: dict[str, dict[str, object]] = {
             "meta": {
                 "evict_threshold_high_percent": config.evictThresholdHigh,
@@ -94,11 +111,11 @@ def mmcs_meta_service_start(config: mmc_meta_service_config_t) -> mmc_meta_servi
             },
             "log": {"level": level},
         }
-        key = f"meta {config.discoveryURL}"
-        with _STARTED.lock:
-            _check_not_started(key)
+        with _STARTED.claimed("" if config.discoveryURL.endswith(":0") else f"meta {config.discoveryURL}"):
             hosted = HostedMeta(config.discoveryURL, "", overrides)
-            _STARTED.services[key] = hosted
+            key = f"meta {hosted.meta_url}"
+            with _STARTED.lock:
+                _STARTED.services[key] = hosted
         return mmc_meta_service_t(key, hosted)
     except CacheError as error:
         report(error)
@@ -118,13 +135,13 @@ def mmcs_local_service_start(config: mmc_local_service_config_t) -> mmc_local_se
         started already, -3006 the rank is taken, -3013 too many ranks, -3017 no answer.
     """
     try:
-        _check_local(config)
-        level = level_name(config.logLevel)
+        level = checked(_check_local, config)
         use_logger(config.logFunc)
-        key = f"local {config.discoveryURL} {config.rankId}"
-        with _STARTED.lock:
-            if config.rankId != ANY_RANK:
-                _check_not_started(key)
+        set_level(level)
+        key = "" if config.rankId == ANY_RANK else f"local {config.discoveryURL} {config.rankId}"
+        with _STARTED.claimed(key):
+            if config.dataOpType == "host_rdma":
+                get_log("local").info(NO_RDMA)
             with Client(config.discoveryURL):
                 hosted = HostedRank(
                     meta_url=config.discoveryURL,
@@ -137,7 +154,8 @@ def mmcs_local_service_start(config: mmc_local_service_config_t) -> mmc_local_se
                     log_level=level,
                 )
             key = f"local {config.discoveryURL} {hosted.number}"
-            _STARTED.services[key] = hosted
+            with _STARTED.lock:
+                _STARTED.services[key] = hosted
         return mmc_local_service_t(key, hosted)
     except CacheError as error:
         report(error)
@@ -149,7 +167,18 @@ def mmcs_local_service_stop(handle: mmc_local_service_t | None) -> int:
     return _stop(handle)
 
 
-def _check_local(config: mmc_local_service_config_t) -> None:
+def _check_meta(config: mmc_meta_service_config_t) -> str:
+    check_tls(config.tlsConfig)
+    check_endpoint(config.discoveryURL, "discoveryURL")
+    low, high = config.evictThresholdLow, config.evictThresholdHigh
+    if not 0 < low < high <= _PERCENT:
+        raise InvalidArgument(
+            f"evictThresholdLow = {low}, evictThresholdHigh = {high}: per cent, the low below the high"
+        )
+    return level_name(config.logLevel)
+
+
+def _check_local(config: mmc_local_service_config_t) -> str:
     check_tls(config.tlsConfig)
     check_endpoint(config.discoveryURL, "discoveryURL")
     check_endpoint(config.bmHcomUrl, "bmHcomUrl")
@@ -169,11 +198,7 @@ def _check_local(config: mmc_local_service_config_t) -> None:
     if str(config.localHBMSize) != "0":
         raise InvalidArgument(f"localHBMSize = {config.localHBMSize!r}: there is no device memory here")
     pool_bytes(config.localDRAMSize, "localDRAMSize")
-
-
-def _check_not_started(key: str) -> None:
-    if key in _STARTED.services:
-        raise error_for(Code.REPEATED_CALL, f"this process has started a service there: {key}")
+    return level_name(config.logLevel)
 
 
 def _stop(handle: mmc_meta_service_t | mmc_local_service_t | None) -> int:

@@ -12,11 +12,14 @@ this one.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mmc import c_calls
+from mmc.arguments import checked
 from mmc.c_services import (
     check_tls,
     level_name,
@@ -106,6 +109,23 @@ class _Process:
         self.lock = threading.Lock()
         self.client: Client | None = None
         self.ranges = RegisteredRanges()
+        self._is_connecting = False
+
+    @contextlib.contextmanager
+    def connecting(self) -> Iterator[None]:
+        """Nobody else connects meanwhile.
+
+        Raises:
+            CacheError: -3005, there is a client, or somebody connects.
+        """
+        with self.lock:
+            if self.client is not None or self._is_connecting:
+                raise error_for(Code.REPEATED_CALL, "mmcc_init")
+            self._is_connecting = True
+        try:
+            yield
+        finally:
+            self._is_connecting = False
 
     def opened(self) -> Client:
         """The client.
@@ -133,16 +153,8 @@ def mmcc_init(config: mmc_client_config_t) -> int:
         this host.
     """
     try:
-        check_tls(config.tlsConfig)
-        check_endpoint(config.discoveryURL, "discoveryURL")
-        if not isinstance(config.timeOut, int) or not 0 <= config.timeOut <= _LONGEST_S:
-            raise InvalidArgument(f"timeOut = {config.timeOut!r}: 1 to {_LONGEST_S} s, or 0 as configured")
-        if not isinstance(config.rankId, int) or not 0 <= config.rankId <= ANY_RANK:
-            raise InvalidArgument(f"rankId = {config.rankId!r}: a rank, or {ANY_RANK} for none")
-        level = level_name(config.logLevel)
-        with _PROCESS.lock:
-            if _PROCESS.client is not None:
-                raise error_for(Code.REPEATED_CALL, "mmcc_init")
+        level = checked(_check_client, config)
+        with _PROCESS.connecting():
             use_logger(config.logFunc)
             set_level(level)
             limits = load_config(overrides={"client": client_settings(config.timeOut * 1000, 0)})
@@ -158,6 +170,16 @@ def mmcc_init(config: mmc_client_config_t) -> int:
     except CacheError as error:
         return report(error)
     return 0
+
+
+def _check_client(config: mmc_client_config_t) -> str:
+    check_tls(config.tlsConfig)
+    check_endpoint(config.discoveryURL, "discoveryURL")
+    if not isinstance(config.timeOut, int) or not 0 <= config.timeOut <= _LONGEST_S:
+        raise InvalidArgument(f"timeOut = {config.timeOut!r}: 1 to {_LONGEST_S} s, or 0 as configured")
+    if not isinstance(config.rankId, int) or not 0 <= config.rankId <= ANY_RANK:
+        raise InvalidArgument(f"rankId = {config.rankId!r}: a rank, or {ANY_RANK} for none")
+    return level_name(config.logLevel)
 
 
 def mmcc_uninit() -> int:
@@ -204,12 +226,12 @@ def mmcc_local_service_id(localServiceId: list[int] | ctypes.c_uint32) -> int:
         rank = _PROCESS.opened().local_rank()
         if rank == ANY_RANK:
             raise error_for(Code.NO_SUCH_RANK, "no local service on this host")
-        if isinstance(localServiceId, list):
-            if len(localServiceId) != 1:
-                raise InvalidArgument("localServiceId must be a list of one element, or a ctypes integer")
+        if isinstance(localServiceId, list) and len(localServiceId) == 1:
             localServiceId[0] = rank
-        else:
+        elif isinstance(localServiceId, ctypes._SimpleCData):  # noqa: SLF001 - every ctypes integer is one
             localServiceId.value = rank
+        else:
+            raise InvalidArgument("localServiceId must be a list of one element, or a ctypes integer")
     except CacheError as error:
         return report(error)
     return 0
@@ -219,7 +241,7 @@ def _carry_out(prepare: Callable[..., PreparedCall], *arguments: object) -> int:
     """Prepare a call and make it."""
     try:
         client = _PROCESS.opened()
-        call = c_calls.prepared(prepare, arguments)
+        call = checked(prepare, *arguments)
         return call.finish(client.carry_out(call.plan, None))
     except CacheError as error:
         return report(error)

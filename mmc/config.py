@@ -245,6 +245,7 @@ def client_settings(timeout_ms: int, unanswered_ms: int) -> dict[str, int]:
     settings = {}
     if timeout_ms:
         settings["timeout_ms"] = timeout_ms
+        settings["connect_timeout_ms"] = min(timeout_ms, defaults.connect_timeout_ms)
     if unanswered_ms:
         settings["unanswered_ms"] = settings["connect_timeout_ms"] = unanswered_ms
     settings["retry_max_ms"] = min([defaults.retry_max_ms, *settings.values()])

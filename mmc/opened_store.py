@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from mmc.client import Client
 from mmc.config import client_settings, load_config
-from mmc.errors import CacheError, Code
+from mmc.errors import CacheError, Code, InvalidArgument
 from mmc.failures import report
 from mmc.identifiers import ANY_RANK
 from mmc.key_info import KeyInfo
 from mmc.log import get_log, set_level
 from mmc.raw_memory import RegisteredRanges, address_of_argument, pieces_at
 from mmc.services.hosted_rank import HostedRank
-from mmc.settings import LocalConfig, ReplicateConfig, without_effect
+from mmc.settings import NO_RDMA, LocalConfig, ReplicateConfig, without_effect
 from mmc.split_writes import SplitWrites
 from mmc.zeromq.clock import now
 
@@ -42,14 +42,10 @@ class OpenedStore:
         for key, reason in without_effect(config).items():
             log.warning("setting has no effect", setting=key, reason=reason)
         if config.protocol == "host_rdma":
-            log.info("there is no RDMA here: shared memory within a host, TCP between hosts")
-        limits = load_config(
-            overrides={
-                "client": client_settings(
-                    config.client_timeout_seconds * 1000, config.client_retry_milliseconds
-                )
-            }
-        )
+            log.info(NO_RDMA)
+        timeout_ms, silence_ms = config.client_timeout_seconds * 1000, config.client_retry_milliseconds
+        limits = load_config(overrides={"client": client_settings(timeout_ms, silence_ms)})
+        self.lease_max_ms = limits.meta.lease_max_ms
         told = config.config_store_url
         events_url = "" if told == _DEFAULTS.config_store_url else told
         self.client = Client(config.meta_service_url, limits, events_url=events_url)
@@ -95,7 +91,9 @@ class OpenedStore:
         replicas: ReplicateConfig | None,
     ) -> list[Code]:
         """Put; a key that exists is as good as put."""
-        config = replicas or ReplicateConfig()
+        config = ReplicateConfig() if replicas is None else replicas
+        if not isinstance(config, ReplicateConfig):
+            raise InvalidArgument(f"replicateConfig must be a ReplicateConfig, not {type(config).__name__}")
         codes = self.client.put_batch(
             keys, values, replicas=config.replicaNum, preferred_ranks=config.preferred()
         )

@@ -15,8 +15,8 @@ from mmc.actors.client.asking import ObjectInfo
 from mmc.actors.client.calls import Operation
 from mmc.actors.client.reading import Want
 from mmc.actors.client.service import ClientActor
-from mmc.arguments import Keys, check_replicas, match_values
-from mmc.errors import Code, InvalidArgument
+from mmc.arguments import Keys, check_replicas, match_values, whole_number
+from mmc.errors import Code
 
 if TYPE_CHECKING:
     from mmc.arguments import BufferLike
@@ -197,10 +197,9 @@ def lease_plan(keys: Sequence[str | bytes], ttl_ms: int) -> CodesPlan:
     """Lease a batch.
 
     Raises:
-        InvalidArgument: a negative time.
+        InvalidArgument: no time from 0 on.
     """
-    if ttl_ms < 0:
-        raise InvalidArgument(f"ttl_ms must not be negative: {ttl_ms}")
+    ttl_ms = whole_number(ttl_ms, "ttl_ms", 0)
 
     def ask(actor: ClientActor, valid: Sequence[bytes], until: float) -> Operation[list[Code]]:
         return asking.lease(actor, valid, ttl_ms, until)

@@ -28,6 +28,9 @@ _NEEDS = {
 PROTOCOLS = ("host_rdma", "host_shm", "host_tcp")
 """All mean: shared memory within a host, TCP between hosts."""
 
+NO_RDMA = "there is no RDMA here: shared memory within a host, TCP between hosts"
+"""What is said once of ``host_rdma``, the default."""
+
 
 @dataclass(slots=True)
 class ReplicateConfig:
@@ -238,13 +241,13 @@ def check_protocol(protocol: str, name: str) -> None:
         raise InvalidArgument(f"{name} = {protocol!r}: one of {', '.join(PROTOCOLS)}")
 
 
-def check_endpoint(url: str, name: str) -> None:
+def check_endpoint(url: object, name: str) -> None:
     """Check a ZeroMQ endpoint.
 
     Raises:
         InvalidArgument: it is none.
     """
-    if not _is_url(_ENDPOINT, url):
+    if not isinstance(url, str) or not _is_url(_ENDPOINT, url):
         raise InvalidArgument(
             f"{name} = {url!r}: like tcp://127.0.0.1:5000, tcp://[::1]:5000 or ipc:///run/mmc"
         )
@@ -275,7 +278,7 @@ def _check_fields(config: LocalConfig | MetaConfig, name: Callable[[str], str]) 
         if value is True and key in _NOT_BUILT:
             raise InvalidArgument(f"{name(key)} = true: there is no {_NOT_BUILT[key]} yet; leave it false")
         if key in _ENDPOINTS:
-            check_endpoint(str(value), name(key))
+            check_endpoint(value, name(key))
         if key == "log_level" and value not in LEVELS:
             raise InvalidArgument(f"{name(key)} = {value!r}: one of {', '.join(LEVELS)}")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from mmc.actors.client import opening
 from mmc.address_book import AddressBook
-from mmc.arguments import Keys
+from mmc.arguments import Keys, whole_number
 from mmc.errors import Code, InvalidArgument, error_for
 from mmc.segments.extents import payload_position
 from mmc.segments.reader import Hit, extent_of, touch
@@ -68,11 +68,10 @@ class AllocatePlan:
             raise InvalidArgument(f"{len(self.keys.codes)} keys and {len(sizes)} sizes")
         self._sizes: list[int] = []
         for position in list(self.keys.positions):
-            size = sizes[position]
-            if isinstance(size, int) and size > 0:
-                self._sizes.append(size)
-            else:
-                self.keys.drop(len(self._sizes), Code.INVALID_ARGUMENT)
+            try:
+                self._sizes.append(whole_number(sizes[position], "size", 1))
+            except InvalidArgument as error:
+                self.keys.drop(len(self._sizes), error.code)
         self._opened: list[Draft | Code] = []
 
     def exclude(self, keys: Iterable[bytes]) -> None:
@@ -259,11 +258,12 @@ class SplitWrites:
             codes = self._client.carry_out(EndPlan([write.draft for write in part], publish=wish), None)
             outcome.update((write.draft.key, code) for write, code in zip(part, codes, strict=True))
             if wish:
-                self._lease([write for write in part if outcome[write.draft.key] == Code.OK])
+                outcome.update(self._lease([write for write in part if outcome[write.draft.key] == Code.OK]))
         return outcome
 
-    def _lease(self, published: list[OpenWrite]) -> None:
-        """What was allocated with a lease keeps the rest of it."""
+    def _lease(self, published: list[OpenWrite]) -> dict[bytes, Code]:
+        """What was allocated with a lease keeps the rest of it; the codes of those that were asked for."""
+        codes: dict[bytes, Code] = {}
         ends: dict[float, list[bytes]] = {}
         for write in published:
             if write.lease_until:
@@ -271,7 +271,8 @@ class SplitWrites:
         for until, keys in ends.items():
             left_ms = int((until - now()) * 1000)
             if left_ms > 0:
-                self._client.lease_batch(keys, left_ms)
+                codes.update(zip(keys, self._client.lease_batch(keys, left_ms), strict=True))
+        return codes
 
     def _state_of(self, key: bytes) -> Code:
         write = self._open.get(key)

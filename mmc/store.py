@@ -11,9 +11,11 @@ pickled.
 
 from __future__ import annotations
 
+import operator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from mmc.arguments import whole_number
 from mmc.errors import Code, InvalidArgument
 from mmc.key_info import INTO_POOL, OUT_OF_POOL, Direction, KeyInfo
 from mmc.raw_memory import pieces_at
@@ -282,9 +284,8 @@ class DistributedObjectStore(StoreLife):
         def allocate(opened: OpenedStore) -> Sequence[int]:
             if media not in (0, 1):
                 raise InvalidArgument(f"media = {media!r}: 1 (DRAM) or 0 (HBM); there is no SSD tier")
-            if not isinstance(leaseTtlMs, int) or leaseTtlMs < 0:
-                raise InvalidArgument(f"leaseTtlMs = {leaseTtlMs!r}: must be 0 or more")
-            until = now() + leaseTtlMs / 1000 if leaseTtlMs else 0.0
+            ttl_ms = whole_number(leaseTtlMs, "leaseTtlMs", 0, opened.lease_max_ms)
+            until = now() + ttl_ms / 1000 if ttl_ms else 0.0
             return opened.writes.allocate(keys, sizes, until)
 
         return self._codes(keys, allocate)
@@ -342,7 +343,7 @@ class DistributedObjectStore(StoreLife):
         """
 
         def finish(opened: OpenedStore) -> Sequence[int]:
-            results = [res] * len(keys) if isinstance(res, int) else list(res)
+            results = _for_each(res, len(keys))
             if len(results) != len(keys):
                 raise InvalidArgument(f"{len(keys)} keys and {len(results)} results")
             return opened.writes.finish(keys, publish=[result == 0 for result in results])
@@ -364,6 +365,14 @@ class DistributedObjectStore(StoreLife):
             raise InvalidArgument(f"{call}: there is no SSD tier yet; objects are in DRAM alone")
 
         return self._code(call, refuse)
+
+
+def _for_each(res: Sequence[int] | int, count: int) -> Sequence[int]:
+    """One result for each key: as given, or one for all."""
+    try:
+        return [operator.index(res)] * count  # type: ignore[arg-type] # a list is not one
+    except TypeError:
+        return res  # type: ignore[return-value] # not one for all
 
 
 def _each(values: Sequence[T]) -> list[list[T]]:

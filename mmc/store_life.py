@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
+from mmc.arguments import whole_number
 from mmc.errors import CacheError, Code, InvalidArgument
 from mmc.failures import report, report_codes, report_fault
 from mmc.opened_store import OpenedStore
@@ -68,8 +69,7 @@ class StoreLife:
             if self._opened is not None:
                 return 0
             try:
-                if not isinstance(device_id, int) or device_id < 0:
-                    raise InvalidArgument(f"device_id must be 0 or more, not {device_id!r}")
+                whole_number(device_id, "device_id", 0)
                 self._opened = OpenedStore(self._config or local_config_from(), own_rank=bool(init_bm))
             except CacheError as error:
                 return report(error)
@@ -99,15 +99,16 @@ class StoreLife:
 
     def _codes(self, keys: Sequence[object], call: Callable[[OpenedStore], Sequence[int]]) -> list[int]:
         """One code per key; what concerns all of them stands in each place."""
+        count = len(keys)
         try:
             opened = self._open()
             codes = [int(code) for code in call(opened)]
         except CacheError as error:
-            return [report(error)] * len(keys)
+            return [report(error)] * count
         except TypeError:
             raise
         except Exception:  # boundary: the caller is given a code, and the log the stack
-            return [report_fault()] * len(keys)
+            return [report_fault()] * count
         report_codes(keys, [min(0, code) for code in codes], opened.client.connection.obstacle())
         return codes
 

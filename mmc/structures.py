@@ -10,14 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from mmc.arguments import whole_number
 from mmc.errors import InvalidArgument
 from mmc.identifiers import ANY_RANK
 from mmc.key_info import Medium
-from mmc.raw_memory import bytes_at
+from mmc.raw_memory import address_of_argument, bytes_at
 from mmc.settings import ReplicateConfig
 
 LogFunction = Callable[[int, str], object]
 """Takes a level (0 debug, 1 info, 2 warn, 3 error) and a line."""
+
+_MOST_ROWS = 8192
 
 NATIVE_AFFINITY = 0
 """The policy of :class:`mmc_put_options`: own host first, then the emptiest."""
@@ -78,7 +81,7 @@ class mmc_meta_service_config_t:
 
     Attributes:
         discoveryURL: where its broker is to be asked; port 0 is any.
-        logLevel: 0 debug, 1 info, 2 warn, 3 error.
+        logLevel: 0 debug, 1 info, 2 warn, 3 error, of the service and of this process.
         evictThresholdHigh: per cent of a rank's pool from which on it is evicted from ...
         evictThresholdLow: ... down to this; below ``evictThresholdHigh``.
         tlsConfig: TLS.
@@ -108,7 +111,7 @@ class mmc_local_service_config_t:
         localHBMSize: 0, since there is no device memory.
         flags: 0.
         tlsConfig: TLS.
-        logLevel: 0 debug, 1 info, 2 warn, 3 error.
+        logLevel: 0 debug, 1 info, 2 warn, 3 error, of the service and of this process.
         logFunc: as for ``mmc_set_extern_logger``.
     """
 
@@ -186,8 +189,10 @@ class mmc_buffer:
         """
         if self.type not in (Medium.HBM, Medium.DRAM):
             raise InvalidArgument(f"mmc_buffer.type = {self.type!r}: 0 (HBM) or 1 (DRAM)")
+        address = address_of_argument(self.addr)
         if self.dimType == 0:
-            return [bytes_at(self.addr + self.oneDim.offset, self.oneDim.len, writable=writable)]
+            offset = whole_number(self.oneDim.offset, "offset", 0)
+            return [bytes_at(address + offset, self.oneDim.len, writable=writable)]
         if self.dimType != 1:
             raise InvalidArgument(f"mmc_buffer.dimType = {self.dimType!r}: 0 or 1")
         rows = self.twoDim
@@ -195,9 +200,9 @@ class mmc_buffer:
             raise InvalidArgument(f"{rows}: dpitch is below width, or there are no rows")
         if rows.layerOffset + rows.layerNum > rows.layerCount:
             raise InvalidArgument(f"{rows}: layerOffset + layerNum exceed layerCount")
-        first = self.addr + rows.dpitch * rows.layerOffset
-        if not self.addr:
-            first = 0
+        if rows.layerNum > _MOST_ROWS:
+            raise InvalidArgument(f"{rows}: at most {_MOST_ROWS} rows")
+        first = address + rows.dpitch * rows.layerOffset
         return [
             bytes_at(first + rows.dpitch * row, rows.width, writable=writable) for row in range(rows.layerNum)
         ]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mmc.actors.contract import Send
 from mmc.errors import Code, RemoteProtocolError
-from mmc.wire.codec import RETRY, Header, decode_body, decode_header, encode
+from mmc.wire.codec import RETRY, Header, decode_body, decode_header, encode, encode_body, encode_header
 from mmc.wire.operations import OLDEST_VERSION, WIRE_VERSION, Message, Operation, PeerKind
 from mmc.wire.replies import Failure, Welcome
 from mmc.wire.requests import Hello, KeepAlive
@@ -38,14 +38,20 @@ _PROBE_SHARE_MS = 3000
 class Ticket:
     """One request and its outcome: a reply, or a code."""
 
-    __slots__ = ("attempts", "code", "deadline", "done", "interval", "message", "on_done", "reply",
+    __slots__ = ("attempts", "body", "code", "deadline", "done", "interval", "message", "on_done", "reply",
                  "retry_at", "sequence", "since")  # fmt: skip
 
     def __init__(
-        self, message: Message, deadline: float, since: float, on_done: Callable[[Ticket], None]
+        self,
+        message: Message,
+        body: Frames,
+        deadline: float,
+        since: float,
+        on_done: Callable[[Ticket], None],
     ) -> None:
-        """``on_done`` is called once, with the ticket."""
+        """``body`` is the message's; ``on_done`` is called once, with the ticket."""
         self.message = message
+        self.body = body
         self.deadline = deadline
         self.since = since
         self.on_done = on_done
@@ -127,8 +133,11 @@ class Link:
     def request(
         self, message: Message, deadline: float, now: float, on_done: Callable[[Ticket], None]
     ) -> Ticket:
-        """Ask; the ticket is done when the answer, the deadline or the session's end comes."""
-        ticket = Ticket(message, deadline, now, on_done)
+        """Ask; the ticket is done when the answer, the deadline or the session's end comes.
+
+        What cannot be encoded is a fault of the caller, and nothing of it stays behind.
+        """
+        ticket = Ticket(message, encode_body(message), deadline, now, on_done)
         if self._has_ended:
             ticket.finish(None, self._silent_code)
             return ticket
@@ -206,7 +215,7 @@ class Link:
         ticket.retry_at = now + self._jittered(ticket.interval)
         ticket.interval = min(2 * ticket.interval, self._limits.retry_max_ms / 1000)
         self._last_sent = now
-        self._effects.append(Send(self.address, encode(header, ticket.message)))
+        self._effects.append(Send(self.address, (encode_header(header), *ticket.body)))
 
     def receive(self, frames: Frames, now: float) -> None:
         """Take a reply; garbage is counted and dropped."""

@@ -110,12 +110,15 @@ class HostedServices:
         with self._lock:
             if self._stopping.is_set() or child.is_running():
                 return
-            if child.is_hopeless:
-                self._log.error("service dies again and again; it is left dead", service=child.name)
+            is_hopeless = child.is_hopeless
+            if is_hopeless:
                 self._children.remove(child)
-                return
-            self._log.warning("service died; starting it again", service=child.name)
-            child.start(self._pipes[child][0])
+            else:
+                child.start(self._pipes[child][0])
+        if is_hopeless:
+            self._log.error("service dies again and again; it is left dead", service=child.name)
+            return
+        self._log.warning("service died; it was started again", service=child.name)
         try:
             child.await_ready(now() + _READY_S)
         except CacheError as error:

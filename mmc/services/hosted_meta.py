@@ -92,6 +92,7 @@ class HostedMeta:
             CacheError: -3002, an address is in use.
         """
         self._services = HostedServices()
+        self._broker: HostedBroker | None = None
         try:
             self._broker = HostedBroker(self._services, meta_url, events_url, overrides)
             options = LaunchOptions(
@@ -103,9 +104,10 @@ class HostedMeta:
             )
             self._services.start("meta service", "meta", options)
         except BaseException:  # boundary: clears away and raises again
-            self._services.stop(0.0)
+            self._services.stop(0.0, self._broker.remove_files if self._broker else None)
             raise
         self.meta_url = self._broker.meta_url
+        self._remove_files = self._broker.remove_files
         self._services.watch()
 
     def pids(self) -> list[int]:
@@ -118,4 +120,4 @@ class HostedMeta:
 
     def stop(self, patience_s: float) -> None:
         """Stop them; what takes longer than ``patience_s`` ends by itself."""
-        self._services.stop(patience_s, self._broker.remove_files)
+        self._services.stop(patience_s, self._remove_files)

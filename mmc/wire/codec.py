@@ -75,13 +75,18 @@ PLANS: dict[int, _Plan] = {
 
 def encode(header: Header, message: Message) -> Frames:
     """The frames of a message; the operation is taken from the message."""
+    return (encode_header(header._replace(operation=message.operation)), *encode_body(message))
+
+
+def encode_body(message: Message) -> Frames:
+    """The frames behind the header."""
     plan = PLANS[message.operation]
     values = [getattr(message, name) for name in plan.names]
     raws: tuple[bytes, ...] = ()
     if any(plan.raw):
         raws = tuple(value for value, raw in zip(values, plan.raw, strict=True) if raw)
         values = [value for value, raw in zip(values, plan.raw, strict=True) if not raw]
-    return (encode_header(header._replace(operation=message.operation)), _pack(values), *raws)
+    return (_pack(values), *raws)
 
 
 def encode_header(header: Header) -> bytes:

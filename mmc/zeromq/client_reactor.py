@@ -90,6 +90,7 @@ class ClientReactor:
         self._activity = 0
         self._closing = False
         self._closed = False
+        self._finished = False
         self._running = 0
         self._on_unused = on_unused
         self._parked = threading.Event()
@@ -121,7 +122,7 @@ class ClientReactor:
         finally:
             with self._lock:
                 self._running -= 1
-                is_last = self._closed and not self._running
+                is_last = self._finished and not self._running
             if is_last:
                 self._end_use()
 
@@ -372,6 +373,7 @@ class ClientReactor:
         with self._lock:
             for address in list(self._sockets):
                 self._close(address)
+            self._finished = True
             is_unused = not self._running
         if self._owns_context:
             self._context.term()

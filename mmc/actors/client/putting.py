@@ -75,13 +75,15 @@ def put(
 
 
 def chunks(client: ClientActor, drafts: list[Draft]) -> Iterable[list[Draft]]:
-    """Parts of a batch that fit in a message, and in a fraction of the smallest rank's pool."""
-    capacities = [handle.member.capacity for handle in client.ranks.values()]
-    most_bytes = min(capacities, default=0) // _CHUNK_SHARE
+    """Parts of a batch that fit in a message, and in a fraction of the smallest rank's bytes and records."""
+    layouts = [handle.segment.layout for handle in client.ranks.values()]
+    most_bytes = min((layout.capacity for layout in layouts), default=0) // _CHUNK_SHARE
+    most_records = min((layout.records for layout in layouts), default=0) // _CHUNK_SHARE
+    most = max(1, min(client.limits.keys_per_message, most_records))
     chunk: list[Draft] = []
     size = 0
     for draft in drafts:
-        full = len(chunk) == client.limits.keys_per_message or size + draft.size > most_bytes
+        full = len(chunk) == most or size + draft.size > most_bytes
         if chunk and full:
             yield chunk
             chunk, size = [], 0

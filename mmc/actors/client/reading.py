@@ -159,11 +159,13 @@ def await_ranks(client: ClientActor, deadline: float, *, count: int) -> Operatio
 
 
 def _await(client: ClientActor, deadline: float, suffice: Callable[[list[int]], bool]) -> Operation[Code]:
+    has_answered = False
     while True:
         ticket = client.refresh_members(max(0.0, deadline - client.now))
         yield Replies([ticket])
         if ticket.code != Code.OK:
-            return ticket.code
+            return Code.NO_SUCH_RANK if has_answered and client.now >= deadline else ticket.code
+        has_answered = True
         if suffice([rank for rank in client.ranks if client.members[rank].state == MemberState.LIVE]):
             return Code.OK
         if client.now + _WAIT_S >= deadline:

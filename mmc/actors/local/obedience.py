@@ -66,7 +66,7 @@ class Obedience:
         """No lease command has been seen yet."""
         self._keeper = keeper
         self._last_lease: dict[int, int] = {}
-        self._refused: dict[tuple[int, bool], tuple[int, Code]] = {}
+        self._decided: dict[tuple[int, bool], tuple[int, Code]] = {}
         self._epoch = 0
         self.evictions = 0
 
@@ -75,7 +75,7 @@ class Obedience:
         if epoch != self._epoch:
             self._epoch = epoch
             self._last_lease.clear()
-            self._refused.clear()
+            self._decided.clear()
 
     def carry_out(self, commands: Commands, now_ms: int) -> list[Outcome]:
         """Do what can be done, and say what became of each command."""
@@ -88,22 +88,23 @@ class Obedience:
         return outcomes
 
     def _decide(self, order: Order, now_ms: int, doomed: dict[int, int]) -> Code:
-        """What becomes of a command; once refused, it stays so however often it is repeated.
+        """What becomes of a command; once decided, it stays so however often it is repeated.
 
-        The meta service may have heard of the refusal and told its caller: a late copy of the command
-        must not act, although by then the lease may have ended, or the record been published.
+        The meta service may have heard of a refusal and told its caller: a late copy of the command
+        must not act, although by then the lease may have ended, or the record been published.  And a
+        removal that was carried out is no removal of nothing because it is heard of again.
         """
         if order.kind == CommandKind.CHECK:
             return self._resolve(order) if order.record not in doomed else Code.NOT_FOUND
         which = (order.record, order.kind in (CommandKind.EVICT, CommandKind.REMOVE))
-        last, refusal = self._refused.get(which, (0, Code.OK))
-        if order.id <= last:
-            return refusal
+        last, outcome = self._decided.get(which, (0, Code.OK))
+        if order.id == last or (order.id < last and outcome != Code.OK):
+            return outcome
         code = self._resolve(order) if order.record not in doomed else Code.NOT_FOUND
         if code == Code.OK:
             code = self._act(order, now_ms, doomed)
-        if code in (Code.LEASED, Code.WRONG_STATE):
-            self._refused[which] = (order.id, code)
+        if code in (Code.LEASED, Code.WRONG_STATE) or (code == Code.OK and which[1]):
+            self._decided[which] = (order.id, code)
         return code
 
     def _resolve(self, order: Order) -> Code:

@@ -62,6 +62,7 @@ class Naming:
         self.claims = Claims(limits.claim_check_ms / 1000)
         self.outboxes = Outboxes(limits.command_repeat_ms / 1000)
         self._removing: dict[bytes, list[Waiter]] = {}
+        self._existed: set[bytes] = set()
         self._reported: dict[int, set[tuple[int, int]]] = {}
         self._leasing: dict[int, Leasing] = {}
         self._lease_commands: dict[bytes, int] = {}
@@ -254,8 +255,11 @@ class Naming:
     def _settle_departure(self, entry: Entry, place: Location, code: Code, now: float) -> None:
         """An eviction or a removal ended: gone, refused because of a lease, or not yet published."""
         if code in (Code.OK, Code.NOT_FOUND):
+            if code == Code.OK or entry.state is not NameState.CLAIMED:
+                self._existed.add(entry.key)
             self._drop(entry, place)
             return
+        self._existed.discard(entry.key)
         if place in entry.leaving:
             self.names.restore(entry, place, published=code == Code.LEASED)
             if entry.unconfirmed:
@@ -289,13 +293,16 @@ class Naming:
         """A replica is gone for good; of two commands that say so, the second changes nothing."""
         if self.names.get(entry.key) is not entry:
             return
+        was_claimed = entry.state is NameState.CLAIMED
         self.names.drop(entry, place)
         self.claims.settle(entry)
         if self.names.get(entry.key) is entry:
             return
         self.leases.forget(entry.key)
+        existed = entry.key in self._existed
+        self._existed.discard(entry.key)
         for batch, index in self._removing.pop(entry.key, ()):
-            batch.settle(index, Code.OK)
+            batch.settle(index, Code.OK if existed or not was_claimed else Code.NOT_FOUND)
 
     def finish_report(self, rank: int) -> None:
         """What a rank holds is what it reported, and what is claimed, leaving, or still to be said."""
