@@ -269,7 +269,7 @@ def test_a_local_service_is_what_its_configuration_says(services: Services) -> N
     with socket.create_server(("127.0.0.1", 0)) as events:
         events.settimeout(5)
         hears = f"tcp://127.0.0.1:{events.getsockname()[1]}"
-        fields = {"rankId": 5, "bmHcomUrl": url, "bmIpPort": hears, "localDRAMSize": "4MB"}
+        fields = {"rankId": 5, "bmHcomUrl": url, "bmIpPort": hears, "localDRAMSize": "4MB", "logLevel": 2}
         with services.added(**fields, logFunc=note) as fifth:
             assert fifth.rankId == 5
             assert spec.listens(url)
