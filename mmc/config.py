@@ -202,7 +202,7 @@ def _relations(config: Config) -> tuple[tuple[bool, str, str, str], ...]:
         (client.retry_ms <= client.retry_max_ms, "client.retry_ms", within, "client.retry_max_ms"),
         (client.pending_ms <= client.pending_max_ms, "client.pending_ms", within, "client.pending_max_ms"),
         (client.retry_max_ms <= client.timeout_ms, "client.retry_max_ms", within, "client.timeout_ms"),
-        (client.retry_ms <= client.unanswered_ms, "client.retry_ms", within, "client.unanswered_ms"),
+        (client.retry_max_ms <= client.unanswered_ms, "client.retry_max_ms", within, "client.unanswered_ms"),
         (config.log.file_count >= _FILES_MIN, "log.file_count", "must be at least", str(_FILES_MIN)),
         (client.keys_per_message <= _WIRE_KEYS, "client.keys_per_message", within, str(_WIRE_KEYS)),
         (

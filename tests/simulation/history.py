@@ -114,7 +114,9 @@ class History:
             self.give_up(act, now)
 
     def give_up(self, act: Act, now: float) -> None:
-        """The caller is gone."""
+        """The caller is gone; perhaps its whole process is, and it was given up with that."""
+        if act not in self.running:
+            return
         del self.running[act]
         for put in act.puts:
             put.finished = now

@@ -130,7 +130,7 @@ def draw_settings(random: Random) -> Settings:
             connect_timeout_ms=5000,
             retry_ms=random.choice((5, 50, 200)),
             retry_max_ms=400,
-            unanswered_ms=random.choice((300, 1500)),
+            unanswered_ms=random.choice((2000, 5000)),
             pending_ms=2,
             pending_max_ms=50,
             reserve_idle_ms=random.choice((20, 500)),

@@ -130,7 +130,7 @@ def locate(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Opera
 
 
 def _read_place(client: ClientActor, key: bytes, row: Row) -> Hit | Code | None:
-    """A hit; -3007 claimed and not published; -3014 on no segment of this host; None: ask again."""
+    """A hit; -3007 claimed and seen not to be published; -3014 out of sight of this host; None: ask again."""
     hashed = key_hash(key)
     here = [place for place in row.places if place.rank in client.ranks]
     for place in here:
@@ -138,9 +138,9 @@ def _read_place(client: ClientActor, key: bytes, row: Row) -> Hit | Code | None:
         if hit is not None and hit.generation == place.generation:
             client.reader.remember(key, hit)
             return hit
-    if row.code == Code.WRONG_STATE:
+    if row.code == Code.WRONG_STATE and len(here) == len(row.places):
         return Code.NOT_FOUND
-    return None if here else Code.UNREACHABLE
+    return None if here and row.code == Code.OK else Code.UNREACHABLE
 
 
 def query(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[ObjectInfo | Code]]:
