@@ -127,7 +127,7 @@ class Conversation:
         """The client asks something."""
         number = len(self.asked) + 1
         message = (Remove if mutates else Lookup)((b"%d" % number,))
-        asked = Asked(Ticket(message, 0.0, 0.0, lambda _: None), number, mutates)
+        asked = Asked(Ticket(message, (), 0.0, 0.0, lambda _: None), number, mutates)
         self.asked.append(asked)
         self._open.append(asked)
         on_done = partial(self._done, asked)

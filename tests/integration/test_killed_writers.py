@@ -25,6 +25,7 @@ def die(*_args, **_more):
     os.kill(os.getpid(), signal.SIGKILL)
 
 def before(owner, name):
+    assert hasattr(owner, name), name
     setattr(owner, name, die)
 
 def after(owner, name):
@@ -46,7 +47,7 @@ STEPS = {
     "claim sent": lambda: before(calls.Copy, "perform"),
     "half copied": lambda: setattr(calls.Copy, "perform", half_copied),
     "copied": lambda: after(calls.Copy, "perform"),
-    "claimed": lambda: before(putting, "_publish"),
+    "claimed": lambda: before(putting, "publish"),
     "published": lambda: after(putting.records, "publish"),
     "indexed": lambda: after(putting.index, "insert"),
     "before confirming": lambda: before(RankHandle, "confirm"),
