@@ -133,7 +133,8 @@ def test_a_rank_that_dies_is_started_again_with_what_it_had(url: str) -> None:
     (rank,) = ranks_of(os.getpid())
     os.kill(rank, signal.SIGKILL)
     assert store.get("kept") == b"bytes"
-    wait_until(lambda: store.put("after", b"more") == 0, "puts work again", seconds=60)
+    block = bytes(1 << 20)  # more than is reserved ahead, so that the rank itself has to answer
+    wait_until(lambda: store.put("anew", block) == 0, "puts work again", seconds=60)
     assert store.get("kept") == b"bytes"
     assert store.close() == 0
 

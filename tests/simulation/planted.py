@@ -88,7 +88,7 @@ def refusals_forgotten(stack: ExitStack) -> None:
     """A late copy of a command that was refused acts after all."""
 
     def decide(self: Any, order: Any, now_ms: int, doomed: Any) -> Code:  # noqa: ANN401
-        self._refused.clear()
+        self._decided.clear()
         code: Code = original(self, order, now_ms, doomed)
         return code
 
@@ -195,7 +195,7 @@ def extent_kept(stack: ExitStack) -> None:
 def replicas_on_one_rank(stack: ExitStack) -> None:
     """Placement names the same rank for every replica."""
 
-    def place(hashed: int, ranks: list[int], replicas: int, _preferred: object) -> list[int]:
+    def place(hashed: int, ranks: list[int], replicas: int, *_: object) -> list[int]:
         return original(hashed, ranks, 1, ()) * replicas
 
     original = placement.place
@@ -229,21 +229,21 @@ def run(bug: Bug, seed: int, *, is_planted: bool) -> str:
 
 
 BUGS = (
-    Bug("the second look left out", no_second_look, ("S1",), 32, STALLING),
+    Bug("the second look left out", no_second_look, ("S1",), 122, STALLING),
     Bug("success without publishing", success_without_publishing, ("S2",), 0, STALLING),
     Bug(
         "published records of the dead dropped",
         published_record_of_the_dead_dropped,
         ("S2",),
-        5,
+        80,
         STALLING,
     ),
-    Bug("refused commands act late", refusals_forgotten, ("S2", "S4 leases", "the end"), 16, REPEATING),
-    Bug("reuse before the acknowledgement", reused_before_heard, ("S3",), 2, STALLING),
+    Bug("refused commands act late", refusals_forgotten, ("S2", "S4 leases", "the end"), 56, REPEATING),
+    Bug("reuse before the acknowledgement", reused_before_heard, ("S3",), 4, STALLING),
     Bug("reserves taken back from the living", reserves_taken_back, ("S3",), 0, STALLING),
     Bug("pins not seen", pins_not_seen, ("S4 pins",), 0, STALLING),
     Bug("a pin without a fence", pin_without_fence, ("S4 pins", "S1"), 28, LINGERING),
-    Bug("a lease counted short", lease_counted_short, ("S4 leases",), 13),
+    Bug("a lease counted short", lease_counted_short, ("S4 leases",), 1),
     Bug("a lease ignored", lease_ignored, ("S4 leases",), 13),
     Bug("retries executed", retries_executed, ("S5",), 0),
     Bug("trimmed bytes lost", trimmed_bytes_lost, ("S6",), 3, STALLING),

@@ -132,7 +132,8 @@ class Keeper:
     def adopt(self, record: int, *, restamp: bool = False) -> bool:
         """Take a published record over from its holder; False when it is not published.
 
-        A record of an older term is published in vain, unless the meta service itself asks for it.
+        A record of an older term is published in vain, unless the meta service itself asks for it.  One of
+        the term that the segment was changing to, when an earlier life of this rank ended, is not.
         """
         owned = self.table[record]
         if owned.state is not RecordState.RESERVED:
@@ -141,7 +142,7 @@ class Keeper:
         size = records.size_of(segment, record)
         if not records.is_published(segment, record) or not self._is_sound(record):
             return False
-        if records.term_of(segment, record) != segment.term:
+        if not records.is_current(segment, records.term_of(segment, record)):
             if not restamp:
                 return False
             records.restamp(segment, record, segment.term)

@@ -1,0 +1,29 @@
+"""A rank's records, where its life ends in the middle of something."""
+
+from mmc.actors.local.keeper import Keeper
+from mmc.cache.records import RecordState
+from mmc.config import load_config
+from mmc.segments import records
+from mmc.segments.layout import AT_CLOSING
+from tests.heap import TERM, heap_segment, store
+
+LIMITS = load_config().local
+NEXT_TERM = TERM + 1
+
+
+def test_what_was_restamped_before_a_rank_died_is_kept_when_its_writer_dies_too() -> None:
+    """A put that was acknowledged stands, though rank and writer end while the term changes."""
+    segment = heap_segment()
+    keeper = Keeper(segment, LIMITS)
+    holder = keeper.attach(7)
+    assert holder is not None
+    record = keeper.reserve(holder, 64, grant=1)
+    assert record is not None
+    store(segment, record, b"key", 64)
+    segment.words[AT_CLOSING] = NEXT_TERM
+    records.restamp(segment, record, NEXT_TERM)
+    reborn = Keeper(segment, LIMITS)
+    (holder,) = reborn.reservations.holders()
+    reborn.detach(holder)
+    assert reborn.table[record].state is RecordState.STORED
+    assert records.is_published(segment, record)
