@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -119,20 +120,24 @@ def test_a_dead_service_is_started_again_with_its_objects() -> None:
     process.stdout.close()
 
 
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*_MMC, *arguments], capture_output=True, text=True, timeout=30, check=False)
+def _run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*_MMC, *arguments],
+        capture_output=True, text=True, timeout=30, check=False, env=os.environ | variables,
+    )  # fmt: skip
 
 
 def test_too_little_shared_memory_is_a_sentence_before_anything_starts() -> None:
     """Both sizes and the remedy are named, and nothing was started."""
-    before = sorted(Path("/dev/shm").iterdir())
-    ended = _run("up", "--meta-url", "tcp://127.0.0.1:0", "--dram", "90TB")
+    with tempfile.TemporaryDirectory(prefix="mmc-test-", dir="/dev/shm") as segments:
+        arguments = ("up", "--meta-url", "tcp://127.0.0.1:0", "--dram", "90TB")
+        ended = _run(*arguments, MMC_LOCAL_SEGMENT_DIR=segments)
+        assert list(Path(segments).iterdir()) == []
     assert ended.returncode == 1
     assert not ended.stdout
     for part in ("/dev/shm", "MB free", "needed", "--shm-size", "-3001"):
         assert part in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert sorted(Path("/dev/shm").iterdir()) == before
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,17 @@ from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_
 from tests.simulation.checkers import OpenView
 from tests.simulation.clients import ClientProcess
 from tests.simulation.history import Act, Put
+from tests.simulation.split_puts import SplitPutPlan
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
 HOLDER_SHARE = 0.99
 """The holder of a lease counts one per cent less, from the first sending."""
+
+
+_SPLIT_SHARE = 4
+"""Every so many puts of one replica anywhere are made in two calls."""
 
 
 class Operations:
@@ -79,7 +84,10 @@ class Operations:
 
         def work(act: Act) -> None:
             values = [put.content for put in puts]
-            act.codes = client.do(PutPlan(keys, values, replicas, preferred), act.deadline)
+            plan: PutPlan | SplitPutPlan = PutPlan(keys, values, replicas, preferred)
+            if replicas == 1 and not preferred and puts[0].number % _SPLIT_SHARE == 0:
+                plan = SplitPutPlan(keys, values, puts[0].number)
+            act.codes = client.do(plan, act.deadline)
             first: dict[bytes, Put] = {}
             for put, code in zip(puts, act.codes, strict=True):
                 put.finished = self._world.now
