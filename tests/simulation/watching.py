@@ -86,7 +86,7 @@ class MetaWatch:
             self._cluster.checkers.visibility.decided(command.entry.key, command.id, command.place, code)
 
     def _reporting(
-        self, key: bytes, version: ObjectVersion, _size: int, place: Location, _until: float
+        self, key: bytes, version: ObjectVersion, _size: int, place: Location, _until: float, _now: float
     ) -> None:
         assert self._naming is not None
         entry = self._naming.names.get(key)

@@ -179,13 +179,24 @@ class Keeper:
     def retire_refused(self, told: list[Published], codes: Sequence[int]) -> None:
         """Invalidate what the meta service does not know, where it still is what it was told of."""
         refused = [one for one, code in zip(told, codes, strict=False) if code == Code.NOT_FOUND]
-        self.retire(
-            [
-                one.record
-                for one in refused
-                if self.table[one.record].state is RecordState.STORED and self.published(one.record) == one
-            ]
-        )
+        doomed = [
+            one.record
+            for one in refused
+            if self.table[one.record].state is RecordState.STORED and self.published(one.record) == one
+        ]
+        for record in doomed:
+            self._bequeath_lease(record)
+        self.retire(doomed)
+
+    def _bequeath_lease(self, record: int) -> None:
+        """A lease is a promise about the key: another object of that key, if there is one here, keeps it."""
+        segment = self.segment
+        until, hashed = records.lease_of(segment, record), records.hash_of(segment, record)
+        if until:
+            key = records.key_of(segment, record)
+            for other in self.stored():
+                if records.hash_of(segment, other) == hashed and records.key_of(segment, other) == key:
+                    records.store_lease(segment, other, max(until, records.lease_of(segment, other)))
 
     def retire(self, doomed: list[int], commands: Mapping[int, int] = MappingProxyType({})) -> None:
         """Invalidate records that are stored, or reserved and not to be written any more.

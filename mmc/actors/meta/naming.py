@@ -40,7 +40,7 @@ class Leasing:
 
     __slots__ = ("granted", "grants", "missing", "session", "ttl_s", "waiter", "wrong_state")
 
-    def __init__(self, session: int, ttl_s: float, waiter: Waiter, *, grants: bool) -> None:
+    def __init__(self, session: int, ttl_s: float, waiter: Waiter | None, *, grants: bool) -> None:
         """Nobody has answered yet."""
         self.session = session
         self.ttl_s = ttl_s
@@ -159,13 +159,20 @@ class Naming:
             self._reported[place.rank].add((place.record, place.generation))
 
     def report(
-        self, key: bytes, version: ObjectVersion, size: int, place: Location, leased_until: float
+        self,
+        key: bytes,
+        version: ObjectVersion,
+        size: int,
+        place: Location,
+        leased_until: float,
+        now: float,
     ) -> Code:
         """A rank reports a published record; -3007 when it must invalidate it.
 
         Between versions of one key the one that is listed as readable wins.  A claim is no more than a
         promise, whose writer may be dead: against an object that was published before it, it is void.
-        A lease is a promise about the key, and outlives the object that it was first given for.
+        A lease is a promise about the key, and outlives the object that it was first given for: the ranks
+        of the other object are told to keep it, so that it outlives this service too.
         """
         entry = self.names.get(key)
         there = self.names.at(place.rank, place.record)
@@ -180,6 +187,8 @@ class Naming:
             if entry.version != version or other_place or entry.state is NameState.LEAVING:
                 if leased_until and entry.replicas:
                     self.leases.add(key, 0, leased_until)
+                    heir = Leasing(0, leased_until - now, None, grants=True)
+                    self._command_leases(entry, CommandKind.LEASE, int(1000 * (leased_until - now)), heir)
                 return Code.NOT_FOUND
             if place in entry.leaving:
                 return Code.NOT_FOUND
@@ -281,6 +290,8 @@ class Naming:
         if leasing.granted and leasing.grants:
             self.leases.add(key, leasing.session, now + leasing.ttl_s * LEASE_SLACK)
         if leasing.missing:
+            return
+        if leasing.waiter is None:
             return
         batch, index = leasing.waiter
         if leasing.wrong_state:

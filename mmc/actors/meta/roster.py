@@ -132,7 +132,7 @@ class Roster:
         ):
             place = Location(rank, record, generation)
             leased_until = now + min(leased_ms, longest_ms) / 1000 if leased_ms else 0.0
-            code = naming.report(key, ObjectVersion(*version), size, place, leased_until)
+            code = naming.report(key, ObjectVersion(*version), size, place, leased_until, now)
             codes.append(int(code))
         if report.last:
             naming.finish_report(rank)

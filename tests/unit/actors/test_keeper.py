@@ -3,6 +3,7 @@
 from mmc.actors.local.keeper import Keeper
 from mmc.cache.records import RecordState
 from mmc.config import load_config
+from mmc.errors import Code
 from mmc.segments import records
 from mmc.segments.layout import AT_CLOSING
 from tests.heap import TERM, heap_segment, store
@@ -27,3 +28,21 @@ def test_what_was_restamped_before_a_rank_died_is_kept_when_its_writer_dies_too(
     reborn.detach(holder)
     assert reborn.table[record].state is RecordState.STORED
     assert records.is_published(segment, record)
+
+
+def test_a_lease_passes_to_the_object_of_that_key_which_the_meta_service_lists() -> None:
+    """Of two objects of a key that a rebuild finds on a rank, the one that stays is leased as long."""
+    segment = heap_segment()
+    keeper = Keeper(segment, LIMITS)
+    holder = keeper.attach(7)
+    assert holder is not None
+    stays, goes = (keeper.reserve(holder, 64, grant=number) for number in (1, 2))
+    assert stays is not None
+    assert goes is not None
+    for counter, record in enumerate((stays, goes), 1):
+        store(segment, record, b"key", 64, counter)
+        assert keeper.adopt(record)
+    records.store_lease(segment, goes, 5_000)
+    keeper.retire_refused([keeper.published(goes)], [Code.NOT_FOUND])
+    assert keeper.table[goes].state is not RecordState.STORED
+    assert records.lease_of(segment, stays) == 5_000
