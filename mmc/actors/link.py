@@ -188,7 +188,7 @@ class Link:
             lowest = next(iter(self._in_flight), self._next)
             if self._next - lowest >= self._window:
                 return
-            if self._next - self._answered >= self._window:
+            if self._next - self._answered > self._window:
                 if not self._in_flight:
                     self._lose_session(now)
                 return

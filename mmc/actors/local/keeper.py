@@ -85,8 +85,9 @@ class Keeper:
                     raise ValueError(f"record {record} is reserved by nobody")
                 self.reservations.hold(holder, record, extent.capacity, extent.grant)
             elif extent.capacity and not records.is_published(self.segment, record):
-                if records.generation_of(self.segment, record) & 1:
-                    records.end_invalidate(self.segment, record)
+                # its retirement may have ended here before it began: a late return must not match it
+                records.begin_invalidate(self.segment, record)
+                records.end_invalidate(self.segment, record)
                 self._pinned[record] = None
 
     # Clients

@@ -4,7 +4,8 @@ from mmc.actors.local.keeper import Keeper
 from mmc.cache.records import RecordState
 from mmc.config import load_config
 from mmc.errors import Code
-from mmc.segments import records
+from mmc.segments import extents, records
+from mmc.segments.extents import Extent
 from mmc.segments.layout import AT_CLOSING
 from tests.heap import TERM, heap_segment, store
 
@@ -46,3 +47,20 @@ def test_a_lease_passes_to_the_object_of_that_key_which_the_meta_service_lists()
     keeper.retire_refused([keeper.published(goes)], [Code.NOT_FOUND])
     assert keeper.table[goes].state is not RecordState.STORED
     assert records.lease_of(segment, stays) == 5_000
+
+
+def test_a_record_that_a_rank_died_retiring_is_free_under_a_new_generation() -> None:
+    """A return of it that comes once more does not match whoever holds it next."""
+    segment = heap_segment()
+    keeper = Keeper(segment, LIMITS)
+    holder = keeper.attach(7)
+    assert holder is not None
+    record = keeper.reserve(holder, 64, grant=1)
+    assert record is not None
+    before = records.generation_of(segment, record)
+    owned = keeper.table[record]
+    extents.write_extent(segment, record, Extent(owned.offset, owned.capacity, 0))
+    reborn = Keeper(segment, LIMITS)
+    reborn.sweep()
+    assert reborn.table[record].state is RecordState.FREE
+    assert records.generation_of(segment, record) > before
