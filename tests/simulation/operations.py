@@ -68,7 +68,8 @@ class Operations:
         if client.cancel(act.strand):
             self._world.count("cancels")
             self._world.log("cancel", act.client, act.kind, act.keys)
-            client.leasing.difference_update(act.keys)
+            if act.kind == "lease":  # an unlease may still come into its own: its keys are left alone
+                client.leasing.difference_update(act.keys)
             self._history.give_up(act, self._world.now)
 
     def put(
