@@ -89,7 +89,6 @@ def _serve(config: MetaConfig) -> None:
     for key, reason in without_effect(config).items():
         get_log("meta").warning("setting has no effect", setting=key, reason=reason)
     services = HostedServices()
-    broker = None
     try:
         broker = HostedBroker(services, config.meta_service_url, config.config_store_url, overrides)
         server = MetaServer(
@@ -104,4 +103,4 @@ def _serve(config: MetaConfig) -> None:
         http.start()
         server.run()
     finally:
-        services.stop(_STOP_S, broker.remove_files if broker is not None else None)
+        services.stop(_STOP_S)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mmc.errors import Code, InvalidArgument, error_for
 
 if TYPE_CHECKING:
+    from mmc.actors.client.asking import ObjectInfo
     from mmc.client import Client
 
 Facts = dict[str, object]
@@ -31,14 +32,14 @@ class Cluster:
 
     def health(self) -> Facts:
         """Whether the meta service answers."""
-        self.counters()
+        counters = self.counters()
         return {
             "status": "ok",
             "role": "active",
             "ha_state": "single",
             "service_ready": True,
             "leader_address": self.client.meta_url,
-            "view_version": self.counters()["view"],
+            "view_version": counters["view"],
         }
 
     def key(self, key: str) -> Facts:
@@ -47,16 +48,7 @@ class Cluster:
         Raises:
             CacheError: -3007, there is none; others: nobody could tell.
         """
-        info = self.client.query(key)
-        blobs = [{"rank": rank, "medium": _MEDIUM} for rank in info.ranks]
-        return {
-            "key": key,
-            "size": info.size,
-            "prot": int(info.leased),
-            "numBlobs": len(blobs),
-            "valid": bool(blobs),
-            "blobs": blobs,
-        }
+        return _row(key, self.client.query(key))
 
     def listing(self) -> str:
         """Every key, one a line."""
@@ -64,13 +56,8 @@ class Cluster:
 
     def keys(self, keys: list[str]) -> list[Facts]:
         """As :meth:`key`, with ``valid`` false where there is none."""
-        rows: list[Facts] = []
-        for key, info in zip(keys, self.client.query_batch(keys), strict=True):
-            if isinstance(info, Code):
-                rows.append({"key": key, "size": 0, "prot": 0, "numBlobs": 0, "valid": False, "blobs": []})
-            else:
-                rows.append(self.key(key))
-        return rows
+        found = self.client.query_batch(keys)
+        return [_row(key, info) for key, info in zip(keys, found, strict=True)]
 
     def segment(self, name: str) -> Facts:
         """Capacity and use of a segment, in bytes.
@@ -81,20 +68,11 @@ class Cluster:
         segments = self.segments()
         if name not in segments:
             raise InvalidArgument(f"there is no segment {name!r}")
-        counters = segments[name]
-        total, used = counters.get("capacity_bytes", 0), counters.get("used_bytes", 0)
-        return {
-            "segment": name,
-            "medium": _MEDIUM,
-            "total_bytes": total,
-            "used_bytes": used,
-            "remaining_bytes": total - used,
-            "remaining_ratio": (total - used) / total if total else 0.0,
-        }
+        return _segment(name, segments[name])
 
     def remaining(self) -> list[Facts]:
         """As :meth:`segment`, of every segment."""
-        return [self.segment(name) for name in self.segments()]
+        return [_segment(name, counters) for name, counters in self.segments().items()]
 
     def usage(self) -> Facts:
         """Capacity and use of the whole cluster, in bytes."""
@@ -137,6 +115,30 @@ class Cluster:
     def remove(self, key: str) -> None:
         """Remove an object."""
         self.client.remove(key)
+
+
+def _row(key: str, info: ObjectInfo | Code) -> Facts:
+    size, leased, ranks = (0, False, ()) if isinstance(info, Code) else (info.size, info.leased, info.ranks)
+    return {
+        "key": key,
+        "size": size,
+        "prot": int(leased),
+        "numBlobs": len(ranks),
+        "valid": bool(ranks),
+        "blobs": [{"rank": rank, "medium": _MEDIUM} for rank in ranks],
+    }
+
+
+def _segment(name: str, counters: dict[str, int]) -> Facts:
+    total, used = counters.get("capacity_bytes", 0), counters.get("used_bytes", 0)
+    return {
+        "segment": name,
+        "medium": _MEDIUM,
+        "total_bytes": total,
+        "used_bytes": used,
+        "remaining_bytes": total - used,
+        "remaining_ratio": (total - used) / total if total else 0.0,
+    }
 
 
 def _use(total: int, used: int) -> Facts:

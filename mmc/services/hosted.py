@@ -40,6 +40,7 @@ class HostedServices:
         self._owner = os.getpid()
         self._children: list[Child] = []
         self._pipes: dict[Child, tuple[int, int]] = {}
+        self._endings: list[Callable[[], object]] = []
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -124,27 +125,31 @@ class HostedServices:
         except CacheError as error:
             self._log.warning("service did not start", service=child.name, reason=error.sentence)
 
-    def stop(self, patience_s: float, then: Callable[[], None] | None = None) -> None:
+    def at_end(self, action: Callable[[], object]) -> None:
+        """Do this once all services have ended."""
+        self._endings.append(action)
+
+    def stop(self, patience_s: float) -> None:
         """Stop the services, last started first; after ``patience_s`` they go on stopping by themselves.
 
-        ``then`` is called when all have ended.  Nothing happens in a forked child, or the second time.
+        Nothing happens in a forked child, or the second time.
         """
         if self._owner != os.getpid() or self._stopping.is_set():
             return
         with self._lock:
             self._stopping.set()
         os.eventfd_write(self._wake, 1)
-        ending = threading.Thread(target=self._end, args=(then,), name="mmc-host-end", daemon=True)
+        ending = threading.Thread(target=self._end, name="mmc-host-end", daemon=True)
         ending.start()
         ending.join(patience_s)
 
-    def _end(self, then: Callable[[], None] | None) -> None:
+    def _end(self) -> None:
         for child in reversed(self._children):
             child.send(signal.SIGTERM)
             child.await_end(_FORCE_S)
         self._close_pipes()
-        if then is not None:
-            then()
+        for action in self._endings:
+            action()
 
     def _close_pipes(self) -> None:
         for pipe in self._pipes.values():

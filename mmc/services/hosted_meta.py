@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mmc.services.hosted import HostedServices
@@ -52,29 +53,11 @@ class HostedBroker:
             overrides=overrides,
             run_dir=self.run_dir,
         )
-        try:
-            facts = services.start("broker", "broker", options)
-        except BaseException:  # boundary: clears away and raises again
-            self.remove_files()
-            raise
+        services.at_end(partial(shutil.rmtree, self.run_dir, ignore_errors=True))
+        facts = services.start("broker", "broker", options)
         self.meta_url, self.events_url = facts["meta_url"], facts["events_url"]
         self.backend_url, self.publish_url = facts["backend_url"], facts["publish_url"]
-        services.restart_with(
-            "broker",
-            LaunchOptions(
-                meta_url=self.meta_url,
-                events_url=self.events_url,
-                backend_url=self.backend_url,
-                publish_url=self.publish_url,
-                overrides=overrides,
-                run_dir=self.run_dir,
-            ),
-        )
-
-    def remove_files(self) -> None:
-        """Leave no file behind."""
-        if self.run_dir:
-            shutil.rmtree(self.run_dir, ignore_errors=True)
+        services.restart_with("broker", options.bound_to(facts))
 
 
 class HostedMeta:
@@ -92,22 +75,20 @@ class HostedMeta:
             CacheError: -3002, an address is in use.
         """
         self._services = HostedServices()
-        self._broker: HostedBroker | None = None
         try:
-            self._broker = HostedBroker(self._services, meta_url, events_url, overrides)
+            broker = HostedBroker(self._services, meta_url, events_url, overrides)
             options = LaunchOptions(
-                backend_url=self._broker.backend_url,
-                publish_url=self._broker.publish_url,
-                events_url=self._broker.events_url,
-                state_dir=self._broker.run_dir,
+                backend_url=broker.backend_url,
+                publish_url=broker.publish_url,
+                events_url=broker.events_url,
+                state_dir=broker.run_dir,
                 overrides=overrides,
             )
             self._services.start("meta service", "meta", options)
         except BaseException:  # boundary: clears away and raises again
-            self._services.stop(0.0, self._broker.remove_files if self._broker else None)
+            self._services.stop(0.0)
             raise
-        self.meta_url = self._broker.meta_url
-        self._remove_files = self._broker.remove_files
+        self.meta_url = broker.meta_url
         self._services.watch()
 
     def pids(self) -> list[int]:
@@ -120,4 +101,4 @@ class HostedMeta:
 
     def stop(self, patience_s: float) -> None:
         """Stop them; what takes longer than ``patience_s`` ends by itself."""
-        self._services.stop(patience_s, self._remove_files)
+        self._services.stop(patience_s)

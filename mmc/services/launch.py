@@ -9,7 +9,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from brokers.server import BrokerServer, BrokerUrls
@@ -52,6 +52,16 @@ class LaunchOptions:
     overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     parent_fd: int | None = None
     ready_fd: int | None = None
+
+    def bound_to(self, urls: Mapping[str, str]) -> LaunchOptions:
+        """The same for a broker, on the addresses that it said it has bound."""
+        return replace(
+            self,
+            meta_url=urls["meta_url"],
+            backend_url=urls["backend_url"],
+            publish_url=urls["publish_url"],
+            events_url=urls["events_url"],
+        )
 
     def settings(self) -> Config:
         """The configuration with this service's own values.

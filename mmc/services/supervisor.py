@@ -87,14 +87,7 @@ class Supervisor:
         )
         urls = self._start(Child("broker", "broker", broker)).await_ready(deadline)
         self.meta_url, self.events_url = urls["meta_url"], urls["events_url"]
-        self.children[0].options = LaunchOptions(
-            meta_url=urls["meta_url"],
-            backend_url=urls["backend_url"],
-            publish_url=urls["publish_url"],
-            events_url=urls["events_url"],
-            config=options.config,
-            run_dir=str(self._run_dir),
-        )
+        self.children[0].options = broker.bound_to(urls)
         meta = LaunchOptions(
             backend_url=urls["backend_url"],
             publish_url=urls["publish_url"],
