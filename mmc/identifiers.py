@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
 from mmc.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 ANY_RANK = 4294967295
 """The rank number that stands for "whichever is free"."""
@@ -97,6 +100,12 @@ def decode_key(key: bytes) -> str:
 def is_key(key: bytes) -> bool:
     """Whether these bytes can be a key."""
     return 0 < len(key) <= MAX_KEY_BYTES and 0 not in key
+
+
+def are_keys(keys: Collection[bytes]) -> bool:
+    """Whether every one of these can be a key, however many there are."""
+    lengths = set(map(len, keys))
+    return all(0 < length <= MAX_KEY_BYTES for length in lengths) and 0 not in b"".join(keys)
 
 
 def key_hash(key: bytes) -> int:

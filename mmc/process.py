@@ -5,10 +5,13 @@
    closes, however its holder died, the service stops.  A digit on that pipe is a new log level.
 3. Once it serves, a service says so with one line of JSON on the descriptor that it was given for that;
    or else, what is in its way.
+4. A service's tables are large and hold no cycles: a collector of cycles that walked through all of them now
+   and then would make the service stand still, for seconds where there are millions of names.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from mmc.errors import CacheError
 
 _SIGNALLED = 128
+_COLLECT_AFTER = (10_000, 10, 1000)
 
 
 class Stoppable(Protocol):
@@ -72,6 +76,12 @@ def stop_with_parent(
         server.stop()
 
     threading.Thread(target=watch, name="mmc-parent", daemon=True).start()
+
+
+def collect_rarely() -> None:
+    """Look for cycles among what is young alone; what is there by now stays, and is never looked at again."""
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def tell_ready(descriptor: int | None, facts: dict[str, object]) -> None:

@@ -21,7 +21,7 @@ what a client claims is its word alone, and could be any number.
 from __future__ import annotations
 
 from collections import OrderedDict
-from enum import Enum
+from enum import IntEnum, auto
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
     from mmc.identifiers import Location, ObjectVersion
 
 
-class NameState(Enum):
+class NameState(IntEnum):
     """The state of a key."""
 
-    ABSENT = "absent"
-    CLAIMED = "claimed"
-    READABLE = "readable"
-    LEAVING = "leaving"
+    ABSENT = auto()
+    CLAIMED = auto()
+    READABLE = auto()
+    LEAVING = auto()
 
 
-class NameEvent(Enum):
+class NameEvent(IntEnum):
     """What happens to a key."""
 
-    CLAIM = "claim"
-    CONFIRM = "confirm"
-    ABORT = "abort"
-    REPORT = "report"
-    WITHDRAW = "withdraw"
-    RESTORE = "restore"
-    VANISH = "vanish"
+    CLAIM = auto()
+    CONFIRM = auto()
+    ABORT = auto()
+    REPORT = auto()
+    WITHDRAW = auto()
+    RESTORE = auto()
+    VANISH = auto()
 
 
 TRANSITIONS: dict[tuple[NameState, NameEvent], NameState] = {
@@ -118,7 +118,10 @@ class Names:
 
     def on_rank(self, rank: int) -> OrderedDict[int, Entry]:
         """A rank's replicas, coldest first."""
-        return self._by_rank.setdefault(rank, OrderedDict())
+        held = self._by_rank.get(rank)
+        if held is None:
+            held = self._by_rank[rank] = OrderedDict()
+        return held
 
     def page(self, rank: int, record: int, count: int) -> tuple[list[Entry], int, int]:
         """Readable entries from a cursor on, at most ``count`` records further, and the next cursor.
@@ -157,7 +160,8 @@ class Names:
             entry.replicas = (*entry.replicas, place)
         self._attach(entry, place)
         self._raise(place)
-        entry.unconfirmed = tuple(other for other in entry.unconfirmed if other != place)
+        if entry.unconfirmed:
+            entry.unconfirmed = tuple(other for other in entry.unconfirmed if other != place)
         entry.move(NameEvent.REPORT)
         return entry
 
@@ -207,11 +211,11 @@ class Names:
         del self._entries[entry.key]
 
     def _attach(self, entry: Entry, place: Location) -> None:
-        held = self.on_rank(place.rank)
-        held[place.record] = entry
+        self.on_rank(place.rank)[place.record] = entry
 
     def _raise(self, place: Location) -> None:
-        self._highest[place.rank] = max(place.record, self._highest.get(place.rank, 0))
+        if place.record >= self._highest.get(place.rank, 0):
+            self._highest[place.rank] = place.record
 
     def check(self) -> None:
         """Invariants: entries are in one live state, and both directions agree."""

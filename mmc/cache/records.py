@@ -74,6 +74,10 @@ class RecordTable:
         """How many records there are."""
         return len(self._table)
 
+    def in_state(self, state: RecordState) -> list[int]:
+        """The records of this state, ascending."""
+        return [record for record, what in enumerate(self._table) if what.state is state]
+
     @property
     def free_records(self) -> int:
         """How many records are free."""

@@ -17,7 +17,7 @@ from mmc.config import load_config, with_local
 from mmc.errors import CacheError
 from mmc.identifiers import ANY_RANK
 from mmc.log import configure_log, get_log, set_level
-from mmc.process import stop_on_signals, stop_with_parent, tell_failure, tell_ready
+from mmc.process import collect_rarely, stop_on_signals, stop_with_parent, tell_failure, tell_ready
 from mmc.services.local_service import LocalServer
 from mmc.services.meta_service import MetaServer
 from mmc.zeromq.addresses import is_loopback
@@ -100,6 +100,7 @@ def run_meta(options: LaunchOptions) -> None:
     Raises:
         CacheError: -3002, ``state_dir`` cannot be used; -3000 a URL is none.
     """
+    collect_rarely()
     server = MetaServer(
         options.settings(),
         options.backend_url,
@@ -119,6 +120,7 @@ def run_local(options: LaunchOptions) -> None:
     Raises:
         CacheError: -3001 no memory; -3002 address or directory; -3006 the rank is taken.
     """
+    collect_rarely()
     server = LocalServer(
         options.settings(),
         options.meta_url,

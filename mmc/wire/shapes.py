@@ -7,9 +7,10 @@ message is its validation and its documentation at once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Annotated, NamedTuple, NewType
 
-from mmc.identifiers import MAX_REPLICAS, Member, is_key
+from mmc.identifiers import MAX_REPLICAS, Member, are_keys
 
 MAX_TEXT = 4096
 MAX_KEYS = 16384
@@ -50,16 +51,15 @@ def _spans(value: object, low: int, high: int) -> bool:
 
 
 def _are_keys(value: object) -> bool:
-    return _is_tuple_of(value, bytes) and isinstance(value, tuple) and all(map(is_key, value))
+    return _is_tuple_of(value, bytes) and isinstance(value, tuple) and are_keys(value)
 
 
 def _are_rows(value: object, width: int) -> bool:
     """A tuple of tuples of ``width`` unsigned words."""
-    return (
-        _is_tuple_of(value, tuple)
-        and isinstance(value, tuple)
-        and all(len(row) == width and _are_uints(row) for row in value)
-    )
+    if not _is_tuple_of(value, tuple) or not isinstance(value, tuple) or set(map(len, value)) - {width}:
+        return False
+    words = tuple(chain.from_iterable(value))
+    return set(map(type, words)) <= {int} and _spans(words, 0, _UINT64)
 
 
 def _are_places(value: object) -> bool:

@@ -3,7 +3,16 @@
 import pytest
 
 from mmc.errors import InvalidArgument
-from mmc.identifiers import MAX_KEY_BYTES, Term, decode_key, encode_key, key_hash, rendezvous_weight
+from mmc.identifiers import (
+    MAX_KEY_BYTES,
+    Term,
+    are_keys,
+    decode_key,
+    encode_key,
+    is_key,
+    key_hash,
+    rendezvous_weight,
+)
 
 
 @pytest.mark.parametrize(
@@ -63,3 +72,11 @@ def test_terms_are_ordered_as_their_words() -> None:
     assert packed == sorted(set(packed))
     assert packed[0] > 0
     assert Term(3, 4).packed() == 3 << 32 | 4
+
+
+@pytest.mark.parametrize(
+    "keys", [(), (b"a",), (b"a", b"b" * 255), (b"",), (b"a", b""), (b"a\0", b"b"), (b"b" * 256,)]
+)
+def test_keys_looked_at_together_are_what_each_is(keys: tuple[bytes, ...]) -> None:
+    """Many byte strings can be keys exactly when each of them can."""
+    assert are_keys(keys) == all(is_key(key) for key in keys)

@@ -19,7 +19,7 @@ from mmc.cache.records import Owned, RecordState, RecordTable
 from mmc.cache.reservations import Holder, Reservations
 from mmc.errors import Code
 from mmc.identifiers import ObjectVersion, is_key
-from mmc.segments import extents, index, pins, records
+from mmc.segments import columns, extents, index, pins, records
 from mmc.segments.extents import Extent
 from mmc.segments.layout import AT_CLOSING, AT_TERM
 
@@ -175,7 +175,7 @@ class Keeper:
 
     def stored(self) -> list[int]:
         """The records that are published and nobody's."""
-        return [r for r in range(len(self.table)) if self.table[r].state is RecordState.STORED]
+        return self.table.in_state(RecordState.STORED)
 
     def retire_refused(self, told: list[Published], codes: Sequence[int]) -> None:
         """Invalidate what the meta service does not know, where it still is what it was told of."""
@@ -275,14 +275,16 @@ class Keeper:
         segment = self.segment
         segment.words[AT_CLOSING] = term
         segment.memory.fence()
-        for record in range(len(self.table)):
-            owned = self.table[record].state in (RecordState.STORED, RecordState.RESERVED)
-            if owned and records.is_published(segment, record):
+        columns.restamp_all(segment, columns.published_among(segment, self.stored()), term)
+        for record in self.table.in_state(RecordState.RESERVED):
+            if records.is_published(segment, record):
                 records.restamp(segment, record, term)
         segment.words[AT_TERM] = term
         segment.words[AT_CLOSING] = 0
         self.adopt_all()
-        self.retire([record for record in self.stored() if not self._is_sound(record)])
+        stored = self.stored()
+        capacities = [self.table[record].capacity for record in stored]
+        self.retire(columns.unsound_among(segment, stored, capacities))
 
     def wipe(self) -> None:
         """Invalidate every published record."""

@@ -19,7 +19,8 @@ from mmc.actors.local.keeper import Keeper, Published
 from mmc.actors.local.obedience import Obedience, Outcome
 from mmc.actors.reception import Reception
 from mmc.errors import Code, RemoteProtocolError
-from mmc.segments import records
+from mmc.identifiers import ObjectVersion
+from mmc.segments.columns import describe_all
 from mmc.segments.layout import AT_RANK, AT_SERVE_UNTIL
 from mmc.wire import replies, requests
 from mmc.wire.codec import decode_body, decode_header
@@ -228,31 +229,32 @@ class LocalActor:
         parts = [stored[at : at + step] for at in range(0, len(stored), step)]
         self._report_missing = len(parts)
         for part in parts:
-            published = [self.keeper.published(record) for record in part]
-            self._ask(self._report_of(published, last=False), partial(self._reported, number, published))
+            report = self._report_of(part, last=False)
+            self._ask(report, partial(self._reported, number, report))
         if not parts:
             self._finish_report(number)
 
-    def _report_of(self, part: list[Published], *, last: bool) -> requests.Report:
-        segment = self.keeper.segment
+    def _report_of(self, part: list[int], *, last: bool) -> requests.Report:
+        found = describe_all(self.keeper.segment, part)
         now_ms = int(self._now * 1000)
         return requests.Report(
-            tuple(one.record for one in part),
-            tuple(one.generation for one in part),
-            tuple(one.version for one in part),
-            tuple(records.size_of(segment, one.record) for one in part),
-            tuple(records.key_of(segment, one.record) for one in part),
-            tuple(max(0, records.lease_of(segment, one.record) - now_ms) for one in part),
+            tuple(part),
+            tuple(found.generations),
+            tuple(found.versions),
+            tuple(found.sizes),
+            tuple(found.keys),
+            tuple(max(0, until - now_ms) if until else 0 for until in found.leased_until),
             last,
         )
 
-    def _reported(self, number: int, part: list[Published], ticket: Ticket) -> None:
+    def _reported(self, number: int, report: requests.Report, ticket: Ticket) -> None:
         if number != self._join_number:
             return
         if not isinstance(ticket.reply, replies.Codes):
             self._fail_to_join(ticket)
             return
-        self.keeper.retire_refused(part, ticket.reply.codes)
+        if any(ticket.reply.codes):
+            self.keeper.retire_refused(_published_in(report), ticket.reply.codes)
         self._report_missing -= 1
         if not self._report_missing:
             self._finish_report(number)
@@ -383,3 +385,9 @@ class LocalActor:
         """Every invariant of the rank."""
         self.keeper.check()
         self.desk.reception.check()
+
+
+def _published_in(report: requests.Report) -> list[Published]:
+    """What a part of a report was about."""
+    rows = zip(report.records, report.generations, report.versions, strict=True)
+    return [Published(record, generation, ObjectVersion(*row)) for record, generation, row in rows]

@@ -63,7 +63,7 @@ class Naming:
         self.outboxes = Outboxes(limits.command_repeat_ms / 1000)
         self._removing: dict[bytes, list[Waiter]] = {}
         self._existed: set[bytes] = set()
-        self._reported: dict[int, set[tuple[int, int]]] = {}
+        self._reported: dict[int, dict[int, int]] = {}
         self._leasing: dict[int, Leasing] = {}
         self._lease_commands: dict[bytes, int] = {}
         self.evictions = 0
@@ -152,11 +152,12 @@ class Naming:
 
     def begin_report(self, rank: int) -> None:
         """The rank joins: what it does not report or confirm from here on is gone when it has reported."""
-        self._reported[rank] = set()
+        self._reported[rank] = {}
 
     def _note_reported(self, place: Location) -> None:
-        if place.rank in self._reported:
-            self._reported[place.rank].add((place.record, place.generation))
+        reported = self._reported.get(place.rank)
+        if reported is not None:
+            reported[place.record] = place.generation
 
     def report(
         self,
@@ -317,12 +318,12 @@ class Naming:
 
     def finish_report(self, rank: int) -> None:
         """What a rank holds is what it reported, and what is claimed, leaving, or still to be said."""
-        reported = self._reported.pop(rank, set())
+        reported = self._reported.pop(rank, {})
         for record, entry in list(self.names.on_rank(rank).items()):
             for place in entry.replicas:
-                if place[:2] != (rank, record) or place in entry.unconfirmed:
+                if place.rank != rank or place in entry.unconfirmed:
                     continue
-                if (record, place.generation) not in reported:
+                if reported.get(record) != place.generation:
                     self._drop(entry, place)
 
     def lose_rank(self, rank: int, now: float) -> None:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat, starmap
 from typing import TYPE_CHECKING
 
 import msgpack
@@ -121,19 +122,16 @@ class Roster:
         rank = peer.member.rank
         longest_ms = self._limits.lease_max_ms * _REPORTED_LEASE_PERCENT // 100
         codes = []
-        for record, generation, version, size, key, leased_ms in zip(
-            report.records,
-            report.generations,
-            report.versions,
-            report.sizes,
+        for key, version, size, place, leased_ms in zip(
             report.keys,
+            starmap(ObjectVersion, report.versions),
+            report.sizes,
+            map(Location, repeat(rank), report.records, report.generations),
             report.leased_ms,
             strict=True,
         ):
-            place = Location(rank, record, generation)
             leased_until = now + min(leased_ms, longest_ms) / 1000 if leased_ms else 0.0
-            code = naming.report(key, ObjectVersion(*version), size, place, leased_until, now)
-            codes.append(int(code))
+            codes.append(int(naming.report(key, version, size, place, leased_until, now)))
         if report.last:
             naming.finish_report(rank)
             self.table.finish_report(rank)
