@@ -15,9 +15,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Literal, get_type_hints
 
 from mmc.errors import InvalidArgument
 from mmc.limits import BrokerLimits, ClientLimits, LocalLimits, MetaLimits, WireLimits
@@ -89,6 +87,8 @@ def load_config(
     Raises:
         InvalidArgument: a file cannot be read, or a value is not allowed.
     """
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - settled settings need none of it
+
     merged = _Merged(_read(default_config_path()), str(default_config_path()))
     override = path or os.environ.get("MMC_CONFIG")
     if override:
@@ -107,6 +107,12 @@ def load_config(
         raise InvalidArgument(f"{source}: {where} = {first['input']!r}: {first['msg']}") from None
     _check_values(config, merged)
     return config
+
+
+def restore_config(settled: Mapping[str, Mapping[str, object]]) -> Config:
+    """The configuration whose ``asdict`` these sections are; nothing is validated again."""
+    sections = get_type_hints(Config)
+    return Config(**{name: sections[name](**table) for name, table in settled.items()})
 
 
 class _Merged:

@@ -3,7 +3,7 @@
 1. They are started by exec, never by fork, so that the owner's interpreter lock delays none of them.
 2. Each watches a pipe whose other end only the owner has.  A forked child of the owner closes its copy, so
    that the services end with the owner and not with the last of its children.
-3. One that dies is started again on its addresses, a limited number of times a minute.
+3. One that dies is started again on its addresses and with its settings, a limited number of times a minute.
 4. :meth:`HostedServices.stop` tells them to stop and waits a little; a thread sees to the rest.
 """
 
@@ -55,7 +55,7 @@ class HostedServices:
         Raises:
             CacheError: what the service says is in its way; -3002, it did not serve in time.
         """
-        child = Child(name, service, options)
+        child = Child(name, service, options.settle())
         pipe = self._pipes[child] = os.pipe()
         child.start(pipe[0])
         try:
@@ -74,7 +74,7 @@ class HostedServices:
         """From now on a service that dies is started again with these options: on the addresses it got."""
         for child in self._children:
             if child.service == service:
-                child.options = options
+                child.options = options.settle()
 
     def watch(self) -> None:
         """Begin to start again what dies."""

@@ -1,4 +1,8 @@
-"""Starts one service in this process: what ``mmc broker|meta|local`` and the supervisor's children run."""
+"""Starts one service in this process: what ``mmc broker|meta|local`` and the supervisor's children run.
+
+Each service is imported by the function that runs it, and settings that were validated before are taken as
+they are: a process pays for what it uses alone, so that one that was killed is back the sooner.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from brokers.server import BrokerServer, BrokerUrls
-from mmc.config import load_config, with_local
+from mmc.config import load_config, restore_config, with_local
 from mmc.errors import CacheError
 from mmc.identifiers import ANY_RANK
 from mmc.log import configure_log, get_log, set_level
 from mmc.process import collect_rarely, stop_on_signals, stop_with_parent, tell_failure, tell_ready
-from mmc.services.local_service import LocalServer
-from mmc.services.meta_service import MetaServer
 from mmc.zeromq.addresses import is_loopback
 from mmc.zeromq.sockets import OPEN_TO_NETWORK
 
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LaunchOptions:
-    """What a service is started with; the meaning of each is in ``mmc SERVICE --help``."""
+    """What a service is started with; the meaning of each is in ``mmc SERVICE --help``.
+
+    ``settled`` is a whole configuration, as whoever starts the service has validated it: where there is one,
+    files, environment and ``overrides`` are not looked at.
+    """
 
     meta_url: str = ""
     backend_url: str = ""
@@ -50,6 +55,7 @@ class LaunchOptions:
     create_id: int = 0
     keep: bool = True
     overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    settled: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     parent_fd: int | None = None
     ready_fd: int | None = None
 
@@ -63,12 +69,22 @@ class LaunchOptions:
             events_url=urls["events_url"],
         )
 
+    def settle(self) -> LaunchOptions:
+        """The same with this service's settings as they are now, however often it will be started.
+
+        Raises:
+            InvalidArgument: a value is not allowed.
+        """
+        return replace(self, settled=asdict(self.settings()))
+
     def settings(self) -> Config:
         """The configuration with this service's own values.
 
         Raises:
             InvalidArgument: a value is not allowed.
         """
+        if self.settled:
+            return restore_config(self.settled)
         config = load_config(self.config or None, self.overrides)
         return with_local(config, dram=self.dram) if self.dram else config
 
@@ -79,6 +95,8 @@ def run_broker(options: LaunchOptions) -> None:
     Raises:
         CacheError: -3002, an address cannot be bound.
     """
+    from brokers.server import BrokerServer, BrokerUrls  # noqa: PLC0415 - a process pays for its service alone
+
     config = options.settings()
     urls = BrokerUrls(options.meta_url, options.backend_url, options.publish_url, options.events_url)
     server = BrokerServer(urls, config.wire, config.broker)
@@ -100,6 +118,8 @@ def run_meta(options: LaunchOptions) -> None:
     Raises:
         CacheError: -3002, ``state_dir`` cannot be used; -3000 a URL is none.
     """
+    from mmc.services.meta_service import MetaServer  # noqa: PLC0415 - a process pays for its service alone
+
     collect_rarely()
     server = MetaServer(
         options.settings(),
@@ -120,6 +140,8 @@ def run_local(options: LaunchOptions) -> None:
     Raises:
         CacheError: -3001 no memory; -3002 address or directory; -3006 the rank is taken.
     """
+    from mmc.services.local_service import LocalServer  # noqa: PLC0415 - a process pays for its service alone
+
     collect_rarely()
     server = LocalServer(
         options.settings(),

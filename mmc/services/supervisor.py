@@ -2,7 +2,8 @@
 
 1. Nothing is started before the memory for all of it was found to be there.
 2. A child that dies is started again on the same addresses, a limited number of times a minute: a
-   restarted meta service knows its members, a restarted rank takes its segment up again.
+   restarted meta service knows its members, a restarted rank takes its segment up again.  The settings
+   are those that were validated at the start, whatever has become of the files.
 3. Children watch a pipe whose other end only the supervisor has; whatever becomes of it, they stop.
 4. At the end ranks stop first, then the meta service, then the broker, and no file is left.
 """
@@ -56,7 +57,7 @@ class Supervisor:
         size = locals_ * layout_for(config).total
         self._directory.require(size)
         self._ready_s = _READY_S + size / _ALLOCATED_PER_S
-        self._options = options
+        self._options = options.settle()
         self._locals = locals_
         self._run_dir = Path(tempfile.mkdtemp(prefix="mmc-"))
         self.pool = f"{pool_name(options.meta_url)}-{random63():x}"
@@ -82,7 +83,7 @@ class Supervisor:
             events_url=options.events_url or with_port(options.meta_url, 0),
             backend_url=f"ipc://{self._run_dir}/requests",
             publish_url=f"ipc://{self._run_dir}/events",
-            config=options.config,
+            settled=options.settled,
             run_dir=str(self._run_dir),
         )
         urls = self._start(Child("broker", "broker", broker)).await_ready(deadline)
@@ -93,15 +94,14 @@ class Supervisor:
             publish_url=urls["publish_url"],
             events_url=urls["events_url"],
             state_dir=state,
-            config=options.config,
+            settled=options.settled,
         )
         self._start(Child("meta service", "meta", meta))
         for rank in range(self._locals):
             local = LaunchOptions(
                 meta_url=self.meta_url,
                 control_url=with_port(options.meta_url, 0),
-                config=options.config,
-                dram=options.dram,
+                settled=options.settled,
                 pool=self.pool,
                 rank=rank,
                 keep=False,

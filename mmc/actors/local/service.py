@@ -17,10 +17,9 @@ from mmc.actors.link import Link, Ticket
 from mmc.actors.local.desk import Desk
 from mmc.actors.local.keeper import Keeper, Published
 from mmc.actors.local.obedience import Obedience, Outcome
+from mmc.actors.local.reporting import Reporting
 from mmc.actors.reception import Reception
 from mmc.errors import Code, RemoteProtocolError
-from mmc.identifiers import ObjectVersion
-from mmc.segments.columns import describe_all
 from mmc.segments.layout import AT_RANK, AT_SERVE_UNTIL
 from mmc.wire import replies, requests
 from mmc.wire.codec import decode_body, decode_header
@@ -79,7 +78,7 @@ class LocalActor:
         self.has_left = False
         self._events_url = ""
         self._join_number = 0
-        self._report_missing = 0
+        self._reporting = Reporting(self.keeper, limits.report_records)
         self._rejoin_at: float | None = None
         self._heartbeat_at = 0.0
         self._reap_at = 0.0
@@ -217,56 +216,25 @@ class LocalActor:
         self._serve_until(admitted.serve_ms, ticket.since)
         topics = (evict_topic(admitted.rank), lease_topic(admitted.rank))
         self._effects.append(Subscribe(self._events_url, topics))
+        self._reporting = Reporting(self.keeper, self._limits.report_records)
         self._report(number)
 
     def _serve_until(self, serve_ms: int, since: float) -> None:
         self.keeper.segment.words[AT_SERVE_UNTIL] = int(since * 1000) + serve_ms
 
     def _report(self, number: int) -> None:
-        """Report everything stored, in parts; the last one is sent when all others were answered."""
-        stored = self.keeper.stored()
-        step = self._limits.report_records
-        parts = [stored[at : at + step] for at in range(0, len(stored), step)]
-        self._report_missing = len(parts)
-        for part in parts:
-            report = self._report_of(part, last=False)
-            self._ask(report, partial(self._reported, number, report))
-        if not parts:
-            self._finish_report(number)
+        for part in self._reporting.parts(self._now):
+            self._ask(part, partial(self._reported, number, part))
 
-    def _report_of(self, part: list[int], *, last: bool) -> requests.Report:
-        found = describe_all(self.keeper.segment, part)
-        now_ms = int(self._now * 1000)
-        return requests.Report(
-            tuple(part),
-            tuple(found.generations),
-            tuple(found.versions),
-            tuple(found.sizes),
-            tuple(found.keys),
-            tuple(max(0, until - now_ms) if until else 0 for until in found.leased_until),
-            last,
-        )
-
-    def _reported(self, number: int, report: requests.Report, ticket: Ticket) -> None:
+    def _reported(self, number: int, part: requests.Report, ticket: Ticket) -> None:
         if number != self._join_number:
             return
         if not isinstance(ticket.reply, replies.Codes):
             self._fail_to_join(ticket)
             return
-        if any(ticket.reply.codes):
-            self.keeper.retire_refused(_published_in(report), ticket.reply.codes)
-        self._report_missing -= 1
-        if not self._report_missing:
-            self._finish_report(number)
-
-    def _finish_report(self, number: int) -> None:
-        self._ask(self._report_of([], last=True), lambda ticket: self._go_live(ticket, number))
-
-    def _go_live(self, ticket: Ticket, number: int) -> None:
-        if number != self._join_number:
-            return
-        if not isinstance(ticket.reply, replies.Codes):
-            self._fail_to_join(ticket)
+        self._reporting.answered(part, ticket.reply.codes)
+        if not part.last:
+            self._report(number)
             return
         self.is_live = True
         self._heartbeat_at = self._now
@@ -385,9 +353,3 @@ class LocalActor:
         """Every invariant of the rank."""
         self.keeper.check()
         self.desk.reception.check()
-
-
-def _published_in(report: requests.Report) -> list[Published]:
-    """What a part of a report was about."""
-    rows = zip(report.records, report.generations, report.versions, strict=True)
-    return [Published(record, generation, ObjectVersion(*row)) for record, generation, row in rows]

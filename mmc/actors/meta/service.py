@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from struct import unpack
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from mmc.actors.contract import Audit, Note, Publish
 from mmc.actors.meta.answers import claim_names, confirm_records, list_keys, lookup
@@ -376,11 +375,10 @@ def _commands(peer: Peer, number: int, commands: list[Command]) -> replies.Comma
     )
 
 
-def _numbers(raw: bytes) -> list[int]:
+def _numbers(raw: bytes) -> tuple[int, ...]:
     if len(raw) % _UINT32:
         raise CacheError("not an array of uint32", Code.INVALID_ARGUMENT)
-    numbers: list[int] = np.frombuffer(raw, "<u4").tolist()
-    return numbers
+    return unpack(f"<{len(raw) // _UINT32}I", raw)
 
 
 def _known(code: int) -> Code:
