@@ -9,6 +9,9 @@
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmc.segments.layout import WORD
 from mmc.segments.memory import Words
 
@@ -45,6 +48,10 @@ class WordMemory:
     def column(self, start: int, stride: int, count: int) -> list[int]:
         """Load ``count`` words, one after the other."""
         return [self.words[start + stride * number] for number in range(count)]
+
+    def array(self, start: int, stride: int, count: int) -> NDArray[np.uint64]:
+        """Load ``count`` words, one after the other."""
+        return np.array(self.column(start, stride, count), np.uint64)
 
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes, word by word."""

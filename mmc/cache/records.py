@@ -7,7 +7,7 @@ is in the table :data:`MOVES`, and the bytes in each state are counted as they m
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from mmc.cache.space import Space, rounded
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class RecordState(Enum):
+class RecordState(IntEnum):
     """Whose a record is."""
 
-    FREE = "free"
-    RESERVED = "reserved"
-    STORED = "stored"
-    RETIRED = "retired"
+    FREE = 0
+    RESERVED = 1
+    STORED = 2
+    RETIRED = 3
 
 
 MOVES: frozenset[tuple[RecordState, RecordState]] = frozenset(

@@ -7,10 +7,11 @@ the smallest free extent that holds the aligned request.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 SMALL_ALIGNMENT = 64
 LARGE_ALIGNMENT = 4096
@@ -54,15 +55,53 @@ class Space:
 
     def allocate(self, size: int) -> int | None:
         """The offset of an extent of ``rounded(size)`` bytes, or None when no hole is large enough."""
+        found = self._find(size)
+        if found is None:
+            return None
+        start, free, offset = found
+        self._take(start, free, offset, rounded(size))
+        return offset
+
+    def _find(self, size: int) -> tuple[int, int, int] | None:
+        """The free extent (start, length) that an allocation would use, and the offset that it would give."""
         length = rounded(size)
         alignment = alignment_of(size)
         for position in range(bisect_left(self._by_size, (length, -1)), len(self._by_size)):
             free, start = self._by_size[position]
             offset = start + -start % alignment
             if offset + length <= start + free:
-                self._take(start, free, offset, length)
-                return offset
+                return start, free, offset
         return None
+
+    def fits(self, sizes: Sequence[int]) -> bool:
+        """Whether extents of all these sizes can be had at once, when the largest are allocated first."""
+        if len(sizes) <= 1:
+            return not sizes or self._find(sizes[0]) is not None
+        if sum(map(rounded, sizes)) > self.free_bytes or rounded(max(sizes)) > self.largest:
+            return False
+        with self.tried() as attempt:
+            return all(attempt(size) is not None for size in sorted(sizes, reverse=True))
+
+    @contextmanager
+    def tried(self) -> Iterator[Callable[[int], tuple[int, int] | None]]:
+        """Allocate for the sake of argument: each call takes an extent (offset, length) if it can.
+
+        At the end all of them are free again.
+        """
+        taken: list[tuple[int, int]] = []
+
+        def attempt(size: int) -> tuple[int, int] | None:
+            offset = self.allocate(size)
+            if offset is None:
+                return None
+            taken.append((offset, rounded(size)))
+            return taken[-1]
+
+        try:
+            yield attempt
+        finally:
+            for offset, length in taken:
+                self.release(offset, length)
 
     def release(self, offset: int, length: int) -> None:
         """Give an extent back; it joins its free neighbours."""

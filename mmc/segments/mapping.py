@@ -18,6 +18,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from mmc.segments.memory import Words
 
 _UNLOCKED_COPY_BYTES = 65536
@@ -57,6 +59,10 @@ class BufferMemory:
         """Load ``count`` words from word ``start`` on, ``stride`` words apart."""
         column: list[int] = self._array[start : start + stride * count : stride].tolist()
         return column
+
+    def array(self, start: int, stride: int, count: int) -> NDArray[np.uint64]:
+        """The words of :meth:`column`, as an array of its own."""
+        return self._array[start : start + stride * count : stride].copy()
 
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes from byte ``at``."""

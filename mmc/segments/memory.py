@@ -10,7 +10,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Words(Protocol):
@@ -44,6 +48,10 @@ class Memory(Protocol):
 
     def column(self, start: int, stride: int, count: int) -> list[int]:
         """Load ``count`` words from word ``start`` on, ``stride`` words apart."""
+        ...
+
+    def array(self, start: int, stride: int, count: int) -> NDArray[np.uint64]:
+        """The words of :meth:`column`, as an array of its own."""
         ...
 
     def read(self, at: int, size: int) -> bytes:

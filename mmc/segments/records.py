@@ -37,6 +37,9 @@ from mmc.segments.layout import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mmc.segments.layout import Segment
 
 FREE = 0
@@ -200,6 +203,6 @@ def restamp(segment: Segment, record: int, term: int) -> None:
     segment.words[segment.record_word(record) + TERM] = term
 
 
-def access_clocks(segment: Segment) -> list[int]:
-    """Every record's access clock."""
-    return segment.memory.column(segment.records_word + CLOCK, RECORD_WORDS, segment.layout.records)
+def access_clocks(segment: Segment) -> NDArray[np.uint64]:
+    """Every record's access clock, in 1/16 s, in record order."""
+    return segment.memory.array(segment.records_word + CLOCK, RECORD_WORDS, segment.layout.records)

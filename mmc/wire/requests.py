@@ -214,16 +214,21 @@ class Acknowledge(Message):
 
 @dataclass(frozen=True, slots=True)
 class Pressure(Message):
-    """A rank needs this much evicted.
+    """A rank needs this much evicted, and of it the records that it ``named``.
 
-    The raw frames are little-endian uint32 arrays: records read since the last such message, and
-    their access clocks in 1/16 s.
+    Named records lie side by side, where the rank makes room for an object that no free extent holds; what
+    is evicted of them counts towards what is wanted.  The raw frames are little-endian uint32 arrays: records
+    read since the last such message, and their access clocks in 1/16 s.
+
+    The codes that answer are one for the whole, -3016 when nothing evictable was met, and one for each
+    named record: 0 it leaves, -3104 leased, -3101 not confirmed yet, -3007 unknown.
     """
 
     operation = Operation.PRESSURE
     mutates = True
     bytes_wanted: Uint
     records_wanted: Uint
+    named: Uints
     touched: RawBytes
     clocks: RawBytes
 

@@ -13,6 +13,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tests.simulation.world import World
 
 WORD = 8
@@ -189,6 +192,10 @@ class ProcessMemory:
         processor.stall()
         rest = start + len(first) * stride
         return first + self._load(rest, stride, count - len(first))
+
+    def array(self, start: int, stride: int, count: int) -> NDArray[np.uint64]:
+        """Load words as :meth:`column` does."""
+        return np.array(self.column(start, stride, count), np.uint64)
 
     def _load(self, start: int, stride: int, count: int) -> list[int]:
         column = self._shared.words[start : start + stride * count : stride].tolist()

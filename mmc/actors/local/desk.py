@@ -6,7 +6,8 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from mmc.actors.local.relief import Relief, WaitingReserve
+from mmc.actors.local.clearing import Prospect
+from mmc.actors.local.relief import Demand, Relief, WaitingReserve
 from mmc.cache.records import RecordState
 from mmc.errors import CacheError, Code, error_for
 from mmc.segments import records
@@ -160,42 +161,45 @@ class Desk:
         effects: list[Effect] = []
         for waiting in self.relief.take_void():
             effects += self.reception.fail(waiting.request, Code.UNKNOWN_SEQUENCE, "forfeited")
-        queue = self.relief.queue
-        while queue:
-            waiting = queue[0]
-            granted = self.relief.grant(waiting)
-            if granted is None:
-                self._counts["waits"] += 1
-                break
-            queue.popleft()
-            table = self.keeper.table
+        table = self.keeper.table
+        for waiting, granted in self.relief.take_granted(now):
+            self._counts["waits"] += waiting.is_considered
             capacities = tuple(table[record].capacity for record in granted)
             reply = replies.Reserved(tuple(granted), capacities)
             effects += self.reception.reply(waiting.request, reply)
         self._press(now)
+        for waiting in self.relief.take_hopeless():
+            effects += self.reception.fail(
+                waiting.request, Code.NO_SPACE, "nothing evictable is in one piece"
+            )
         return effects
 
     def _press(self, now: float) -> None:
         """Ask for eviction, one request at a time, and not at once again when nothing came of it."""
-        if self._pressing or (self._press_at is not None and now < self._press_at):
+        is_early = self._press_at is not None and now < self._press_at
+        if self._pressing or (is_early and not self.relief.is_urgent(now)):
             return
-        demand = self.relief.demand()
-        if demand is None:
-            self._press_at = None
+        self._press_at = None
+        if not self.relief.is_short(now):
             return
         self.keeper.adopt_all()
-        self._pressing = True
-        head = self.relief.queue[0] if self.relief.queue else None
-        patient = self._nothing_left and head is None
+        demand = self.relief.demand(now)
+        patient = self._nothing_left and not self.relief.queue
         self._press_at = now + (_HOPELESS_S if patient else _AGAIN_S)
-        self._ask_meta(self.relief.pressure(demand), partial(self._pressed, head))
+        if demand:
+            self._pressing = True
+            self._counts["pressures"] += 1
+            self._ask_meta(self.relief.pressure(demand), partial(self._pressed, demand, now))
 
-    def _pressed(self, head: WaitingReserve | None, ticket: Ticket) -> None:
-        """What came of a request for eviction made while ``head`` was first in the queue."""
+    def _pressed(self, demand: Demand, since: float, ticket: Ticket) -> None:
+        """What came of a request for eviction."""
         self._pressing = False
         codes = ticket.reply.codes if isinstance(ticket.reply, replies.Codes) else (0,)
+        self.relief.clearing.heard(demand.named, demand.generations, codes[1:], since)
         self._nothing_left = codes[:1] == (Code.NO_SPACE,)
-        self._hopeless = head if self._nothing_left else None
+        self._hopeless = demand.short if self._nothing_left else None
+        if demand.is_partial or any(codes[1:]):
+            self._press_at = None
 
     def _refuse_hopeless(self) -> list[Effect]:
         """-3016 for the first in the queue, when nothing is on its way back either."""
@@ -276,7 +280,8 @@ class Desk:
         """End the reserves that waited until their deadline."""
         effects = self._refuse_hopeless()
         for waiting in self.relief.take_due(now):
-            code = Code.NO_SPACE if self._nothing_left else Code.TIMED_OUT
+            is_hopeless = self._nothing_left or waiting.prospect >= Prospect.LATER
+            code = Code.NO_SPACE if is_hopeless else Code.TIMED_OUT
             sentence = "no space came free before the deadline"
             effects += self.reception.fail(waiting.request, code, sentence)
         self.reception.expire(now)

@@ -2,18 +2,24 @@
 
 1. A reserve that does not fit waits, first come first served, until its deadline; it gets all that it
    needs at once or nothing, so that no two of them can hold space and wait for each other.
-2. The rank asks for eviction when it is fuller than its high watermark, or when something waits.  One
-   such request is out at a time.
-3. -3016 is the answer when the meta service finds nothing evictable, and nothing is on its way back.
+2. For what waits the rank names the records in its way: for each size that no free extent holds, those of the
+   cheapest window (:mod:`mmc.actors.local.clearing`).  What is on its way to be free counts as free, so that
+   nothing is asked for twice.
+3. Above its high watermark the rank asks for the coldest records, down to the low one, before anybody waits;
+   and above the low one for a window of the largest size that was wanted lately.
+4. Only who cannot have a window before a pin goes or a lease ends is passed by others, and who waited long
+   for writers to finish.  -3016 is the answer when no window can be there before the deadline, or when
+   records are lacking, nothing evictable is left, and nothing is on its way back.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mmc.actors.local.clearing import Clearing, Ground, Prospect
 from mmc.cache.records import RecordState
 from mmc.cache.space import rounded
 from mmc.segments.records import access_clocks
@@ -21,25 +27,39 @@ from mmc.wire.requests import Pressure
 from mmc.wire.shapes import Raw
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from mmc.actors.local.keeper import Keeper
     from mmc.actors.reception import Request
     from mmc.cache.reservations import Holder
     from mmc.wire.requests import Reserve
 
 _CLOCK_MASK = 0xFFFFFFFF
+_WINDOWS_AT_ONCE = 16
+_NAMED_AT_ONCE = 4096
+_PIECE_BYTES = 1 << 20
+_PATIENCE_S = 1.5
+_LATELY_S = 2.0
 
 
 class WaitingReserve:
     """A reserve request on its way to being granted."""
 
-    __slots__ = ("holder", "is_void", "request", "reserve")
+    __slots__ = ("holder", "is_considered", "is_void", "prospect", "request", "reserve", "writers_since")
 
     def __init__(self, request: Request, holder: Holder, reserve: Reserve) -> None:
-        """Not granted yet."""
+        """Not granted yet.
+
+        ``is_considered``: room is being made for it; ``writers_since``: when it was first found to wait for
+        writers to finish.
+        """
         self.request = request
         self.holder = holder
         self.reserve = reserve
         self.is_void = False
+        self.is_considered = False
+        self.prospect = Prospect.NOW
+        self.writers_since: float | None = None
 
     @property
     def needed(self) -> tuple[int, ...]:
@@ -51,6 +71,42 @@ class WaitingReserve:
         """The space that is waited for."""
         return sum(map(rounded, self.needed))
 
+    def expect(self, prospect: Prospect, now: float) -> None:
+        """What was found of when there can be room."""
+        self.prospect = prospect
+        self.is_considered = True
+        if prospect != Prospect.SOON:
+            self.writers_since = None
+        elif self.writers_since is None:
+            self.writers_since = now
+
+    def lets_pass(self, now: float) -> bool:
+        """Whether others need not wait until this one is served."""
+        waits_long = self.writers_since is not None and now - self.writers_since > _PATIENCE_S
+        return self.prospect >= Prospect.LATER or waits_long
+
+
+class Demand(NamedTuple):
+    """What should be evicted now: bytes, records, and of these the ones named, with their generations.
+
+    ``short`` lacks records and is the first that waits, if any does.
+    """
+
+    bytes_wanted: int
+    records_wanted: int
+    named: tuple[int, ...]
+    generations: tuple[int, ...]
+    short: WaitingReserve | None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether more would have been named, were that not too much for one message."""
+        return len(self.named) == _NAMED_AT_ONCE
+
+    def __bool__(self) -> bool:
+        """Whether anything is."""
+        return self.bytes_wanted > 0 or self.records_wanted > 0 or bool(self.named)
+
 
 class Relief:
     """The queue of reserves, and the demand for eviction."""
@@ -60,14 +116,18 @@ class Relief:
         self._keeper = keeper
         self._waiting_max = waiting_max
         self.queue: deque[WaitingReserve] = deque()
+        self.clearing = Clearing(keeper)
         self.high_percent = 100
         self.low_percent = 100
+        self._largest = [0, 0]
+        self._largest_until = 0.0
 
     def enqueue(self, waiting: WaitingReserve) -> bool:
         """Let a reserve wait; False when too many do."""
         if len(self.queue) >= self._waiting_max:
             return False
         self.queue.append(waiting)
+        self._largest[0] = max(self._largest[0], *waiting.needed, 0)
         return True
 
     def take_void(self) -> list[WaitingReserve]:
@@ -84,19 +144,38 @@ class Relief:
             self.queue = deque(w for w in self.queue if w.request.deadline > now)
         return due
 
-    def grant(self, waiting: WaitingReserve) -> list[int] | None:
+    def take_hopeless(self) -> list[WaitingReserve]:
+        """Those for which there is no room before their deadline; they wait no longer."""
+        hopeless = [waiting for waiting in self.queue if waiting.prospect == Prospect.NEVER]
+        if hopeless:
+            self.queue = deque(w for w in self.queue if w.prospect != Prospect.NEVER)
+        return hopeless
+
+    def take_granted(self, now: float) -> Iterator[tuple[WaitingReserve, list[int]]]:
+        """Those that fit now, in order, with their records; they wait no longer."""
+        passed: list[WaitingReserve] = []
+        while self.queue:
+            waiting = self.queue.popleft()
+            granted = self._grant(waiting)
+            if granted is not None:
+                yield waiting, granted
+                continue
+            passed.append(waiting)
+            if not waiting.lets_pass(now):
+                break
+        self.queue.extendleft(reversed(passed))
+
+    def _grant(self, waiting: WaitingReserve) -> list[int] | None:
         """All that is needed, and ahead of need what limits allow; None when it does not fit now."""
         keeper, holder, reserve = self._keeper, waiting.holder, waiting.reserve
-        table = keeper.table
-        if waiting.bytes > table.space.free_bytes or len(waiting.needed) > table.free_records:
+        table, needed = keeper.table, waiting.needed
+        if len(needed) > table.free_records or not table.space.fits(needed):
             return None
-        granted: list[int] = []
-        for size in waiting.needed:
-            record = keeper.reserve(holder, size, reserve.grant)
-            if record is None:
-                keeper.retire(granted)
-                return None
-            granted.append(record)
+        granted = [0] * len(needed)
+        for position in sorted(range(len(needed)), key=needed.__getitem__, reverse=True):
+            record = keeper.reserve(holder, needed[position], reserve.grant)
+            assert record is not None, "what fits can be had"
+            granted[position] = record
         for size in reserve.sizes[reserve.needed :]:
             length = rounded(size)
             if not keeper.reservations.may_hold_ahead(holder, length) or self._is_high(length):
@@ -107,45 +186,150 @@ class Relief:
             granted.append(record)
         return granted
 
+    # The demand for eviction
+
+    def is_urgent(self, now: float) -> bool:
+        """Whether the first that others wait behind has not been considered."""
+        first = next((waiting for waiting in self.queue if not waiting.lets_pass(now)), None)
+        return first is not None and not first.is_considered
+
+    def is_short(self, now: float) -> bool:
+        """Whether anything is to be evicted, perhaps: to be asked before :meth:`demand`, which costs more."""
+        return bool(self.queue) or self._is_high() or self._lately(now) > 0
+
+    def demand(self, now: float) -> Demand:
+        """What should be evicted now; tells those that wait what their prospects are."""
+        table = self._keeper.table
+        self._keeper.sweep()
+        self.clearing.forget(now)
+        leaving_bytes, leaving_records = self.clearing.leaving()
+        bytes_wanted = records_wanted = 0
+        if self._is_high():
+            used, records = self._used()
+            bytes_wanted = used - leaving_bytes - self.low_percent * table.space.capacity // 100
+            records_wanted = records - leaving_records - self.low_percent * len(table) // 100
+        considered, needed, named = self._windows(now)
+        short = None
+        missing = needed - table.free_records
+        if missing > 0:
+            _, coming = self._keeper.coming_free()
+            records_wanted = max(records_wanted, missing - leaving_records - coming)
+            first = considered[0]
+            short = first if len(first.needed) > table.free_records else None
+        return Demand(
+            max(bytes_wanted, 0),
+            max(records_wanted, 0),
+            tuple(named),
+            tuple(self.clearing.generations(named)),
+            short,
+        )
+
+    def _windows(self, now: float) -> tuple[list[WaitingReserve], int, list[int]]:
+        """Those of the queue that room is made for, the records that they need, and those in their way."""
+        space = self._keeper.table.space
+        budget = space.capacity * (100 - self.low_percent) // 100
+        considered: list[WaitingReserve] = []
+        lacking: list[list[int]] = []
+        taken: list[tuple[int, int]] = []
+        needed = 0
+        with space.tried() as attempt:
+            for waiting in self.queue:
+                budget -= waiting.bytes
+                if considered and (budget < 0 or len(considered) == _WINDOWS_AT_ONCE):
+                    break
+                considered.append(waiting)
+                needed += len(waiting.needed)
+                lacking.append([])
+                for size in sorted(waiting.needed, reverse=True):
+                    extent = attempt(size)
+                    if extent is None:
+                        lacking[-1].append(size)
+                    else:
+                        taken.append(extent)
+            ahead = self._lately(now)
+        if not ahead and not any(lacking):
+            for waiting in considered:
+                waiting.expect(Prospect.NOW, now)
+            return considered, needed, []
+        ground = self.clearing.ground(now, taken)
+        named: list[int] = []
+        for waiting, sizes in zip(considered, lacking, strict=True):
+            waiting.expect(_clear(ground, sizes, waiting.request.deadline, named), now)
+            if waiting.prospect == Prospect.SOON and not waiting.lets_pass(now):
+                return considered, needed, named
+        if ahead and len(named) < _NAMED_AT_ONCE:
+            named += ground.clear(ahead, _NAMED_AT_ONCE - len(named)) or []
+        return considered, needed, named
+
+    def _lately(self, now: float) -> int:
+        """The largest size wanted lately, if the rank is above its low watermark and no free extent holds it.
+
+        A size that the low watermark would not leave room for is not made room for ahead of need.
+        """
+        if now >= self._largest_until:
+            self._largest = [0, self._largest[0]]
+            self._largest_until = now + _LATELY_S
+        size = max(self._largest)
+        capacity = self._keeper.table.space.capacity
+        used, _ = self._used()
+        is_above = 100 * used > self.low_percent * capacity
+        is_bearable = 100 * size <= (100 - self.low_percent) * capacity
+        fits = self._keeper.table.space.fits((size,))
+        return size if is_above and is_bearable and not fits else 0
+
+    def _used(self) -> tuple[int, int]:
+        """Bytes and records that are used and not on their way to be free."""
+        table = self._keeper.table
+        used = table.used_bytes - table.bytes_in[RecordState.RETIRED]
+        records = len(table) - table.free_records - table.records_in[RecordState.RETIRED]
+        return used, records
+
     def _is_high(self, more: int = 0) -> bool:
         """Whether the rank is above its high watermark in bytes or in records."""
         table = self._keeper.table
-        used = table.used_bytes - table.bytes_in[RecordState.RETIRED] + more
-        records = len(table) - table.free_records - table.records_in[RecordState.RETIRED]
-        return (
-            100 * used > self.high_percent * table.space.capacity
-            or 100 * records > self.high_percent * len(table)
-        )
+        used, records = self._used()
+        return 100 * (
+            used + more
+        ) > self.high_percent * table.space.capacity or 100 * records > self.high_percent * len(table)
 
-    def demand(self) -> tuple[int, int] | None:
-        """Bytes and records that should be evicted now; None when there is no need."""
-        table = self._keeper.table
-        bytes_wanted = records_wanted = 0
-        if self._is_high():
-            used = table.used_bytes - table.bytes_in[RecordState.RETIRED]
-            records = len(table) - table.free_records - table.records_in[RecordState.RETIRED]
-            bytes_wanted = used - self.low_percent * table.space.capacity // 100
-            records_wanted = records - self.low_percent * len(table) // 100
-        if self.queue:
-            head = self.queue[0]
-            coming_bytes, coming_records = self._keeper.coming_free()
-            missing = head.bytes - table.space.free_bytes - coming_bytes
-            fragmented = missing <= 0 and not coming_bytes
-            bytes_wanted = max(bytes_wanted, head.bytes if fragmented else missing)
-            short = len(head.needed) - table.free_records - coming_records
-            records_wanted = max(records_wanted, short)
-        if bytes_wanted <= 0 and records_wanted <= 0:
-            return None
-        return max(bytes_wanted, 0), max(records_wanted, 0)
-
-    def pressure(self, demand: tuple[int, int]) -> Pressure:
+    def pressure(self, demand: Demand) -> Pressure:
         """The request for eviction, with the records read since the last one and when."""
-        known = np.array(self._keeper.clocks, np.uint64)
-        now = np.array(access_clocks(self._keeper.segment), np.uint64)
+        known, now = self._keeper.clocks, access_clocks(self._keeper.segment)
         touched = np.nonzero(known != now)[0]
-        self._keeper.clocks = now.tolist()
+        self._keeper.clocks = now
         return Pressure(
-            *demand,
+            demand.bytes_wanted,
+            demand.records_wanted,
+            demand.named,
             Raw(touched.astype("<u4").tobytes()),
             Raw((now[touched] & np.uint64(_CLOCK_MASK)).astype("<u4").tobytes()),
         )
+
+
+def _clear(ground: Ground, sizes: Sequence[int], deadline: float, named: list[int]) -> Prospect:
+    """Choose windows for sizes, the largest first; returns when the last of them can be had."""
+    for number, piece in enumerate(_pieces(sizes)):
+        left = _NAMED_AT_ONCE - len(named)
+        if number == _WINDOWS_AT_ONCE or left <= 0:
+            break
+        evicted = ground.clear(sum(map(rounded, piece)), left)
+        if evicted is None and len(piece) > 1:
+            evicted = ground.clear(piece[0], left)
+        if evicted is None:
+            return ground.prospect(piece[0], int(deadline * 1000))
+        named += evicted
+    return Prospect.NOW
+
+
+def _pieces(sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Sizes, the largest first, in groups that together are no larger than one window for small objects."""
+    piece: list[int] = []
+    length = 0
+    for size in sizes:
+        length += rounded(size)
+        if piece and length > _PIECE_BYTES:
+            yield piece
+            piece, length = [], rounded(size)
+        piece.append(size)
+    if piece:
+        yield piece

@@ -12,7 +12,7 @@ from mmc.actors.meta.naming import Naming
 from mmc.actors.meta.roster import Roster
 from mmc.actors.meta.traffic import Traffic
 from mmc.actors.reception import Reception
-from mmc.cache.eviction import choose_victims, warm
+from mmc.cache.eviction import choose_victims, judge_named, warm
 from mmc.cache.membership import MemberState
 from mmc.cache.names import NameState
 from mmc.cache.tally import Tally
@@ -241,18 +241,26 @@ class MetaActor:
         return None
 
     def _relieve(self, rank: int, pressure: requests.Pressure) -> replies.Codes:
-        """Evict what a rank needs; -3016 when nothing evictable is left."""
+        """Evict what a rank needs, what it named first; -3016 when nothing evictable is left."""
         touched = _numbers(pressure.touched)
         clocks = _numbers(pressure.clocks)
         if len(touched) != len(clocks):
             raise CacheError("touched and clocks differ in length", Code.INVALID_ARGUMENT)
         replicas = self.naming.names.on_rank(rank)
         warm(replicas, zip(clocks, touched, strict=True))
+        named = pressure.named[: self._limits.commands_per_event]
+        chosen, codes = judge_named(rank, replicas, named, self.naming.is_leased)
         victims, evictable = choose_victims(
-            rank, replicas, pressure.bytes_wanted, pressure.records_wanted, self.naming.is_leased
+            rank,
+            replicas,
+            pressure.bytes_wanted - sum(entry.size for entry, _ in chosen),
+            pressure.records_wanted - len(chosen),
+            self.naming.is_leased,
+            frozenset(named),
         )
-        self.naming.evict(victims)
-        return replies.Codes((int(Code.OK if evictable else Code.NO_SPACE),))
+        self.naming.evict(chosen + victims)
+        evictable = evictable or Code.OK in codes
+        return replies.Codes((int(Code.OK if evictable else Code.NO_SPACE), *map(int, codes)))
 
     def _join(self, request: Request, join: requests.Join, now: float) -> list[Effect]:
         assert request.session is not None

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection
 
-from mmc.cache.eviction import choose_victims, warm
+from mmc.cache.eviction import choose_victims, judge_named, warm
 from mmc.cache.names import Names
+from mmc.errors import Code
 from mmc.identifiers import Location, ObjectVersion
 
 RANK = 3
@@ -113,3 +114,42 @@ def test_only_this_rank_s_replica_is_chosen() -> None:
         names.report(b"key", version, 100, Location(rank, 1, 2))
     chosen, _ = choose_victims(RANK, names.on_rank(RANK), 100, 0, lambda _: False)
     assert [place for _, place in chosen] == [Location(RANK, 1, 2)]
+
+
+def test_named_records_go_whatever_their_place_in_the_order() -> None:
+    """What a rank names is chosen in the order of the names, and each name has its code."""
+    names = Names()
+    readable(names, 1, 2, 3)
+    chosen, codes = judge_named(RANK, names.on_rank(RANK), [3, 1], lambda _: False)
+    assert [place.record for _, place in chosen] == [3, 1]
+    assert codes == [Code.OK, Code.OK]
+
+
+def test_each_named_record_that_stays_has_a_reason() -> None:
+    """S4: what is leased, not confirmed or unknown is not chosen, nor again what leaves already."""
+    names = Names()
+    readable(names, 1, 2)
+    names.claim(b"claimed", ObjectVersion(1, 1, 3, 0), 100, (Location(RANK, 3, 2),))
+    entry = names.at(RANK, 2)
+    assert entry is not None
+    names.withdraw(entry, Location(RANK, 2, 2))
+    chosen, codes = judge_named(RANK, names.on_rank(RANK), [1, 2, 3, 4], b"k1".__eq__)
+    assert chosen == []
+    assert codes == [Code.LEASED, Code.OK, Code.WRONG_STATE, Code.NOT_FOUND]
+
+
+def test_a_record_named_twice_is_chosen_once() -> None:
+    """Whatever a rank says, nothing is withdrawn twice."""
+    names = Names()
+    readable(names, 1)
+    chosen, codes = judge_named(RANK, names.on_rank(RANK), [1, 1], lambda _: False)
+    assert len(chosen) == 1
+    assert codes == [Code.OK, Code.OK]
+
+
+def test_what_is_counted_already_is_passed_over() -> None:
+    """Of what is wanted besides, other records make it up."""
+    names = Names()
+    readable(names, 1, 2, 3)
+    chosen, _ = choose_victims(RANK, names.on_rank(RANK), 150, 0, lambda _: False, {1})
+    assert [place.record for _, place in chosen] == [2, 3]

@@ -103,3 +103,24 @@ def test_the_check_finds_what_is_wrong(used: list[tuple[int, int]]) -> None:
     space.check([(0, 64), (128, 64)])
     with pytest.raises(AssertionError):
         space.check(used)
+
+
+def test_what_fits_at_once_is_told_without_taking_it() -> None:
+    """Sizes fit only together, each in an extent of its own, and asking changes nothing."""
+    space = Space(5 * 4096, [(2 * 4096, 4096)])
+    assert space.fits([8192, 8192])
+    assert space.fits([4096, 8192, 4096])
+    assert not space.fits([8192, 8192, 64])
+    assert not space.fits([12288])
+    assert space.fits([])
+    assert (space.free_bytes, space.largest, space.holes) == (4 * 4096, 8192, 2)
+
+
+def test_what_was_tried_is_free_again() -> None:
+    """Extents taken for the sake of argument do not overlap, and all come back."""
+    space = Space(8192)
+    with space.tried() as attempt:
+        assert attempt(4096) == (0, 4096)
+        assert attempt(4096) == (4096, 4096)
+        assert attempt(1) is None
+    assert (space.free_bytes, space.largest) == (8192, 8192)

@@ -194,7 +194,7 @@ def test_lease_and_clock_are_words_of_their_own(segment: Segment) -> None:
     assert records.lease_of(segment, 0) == 123456
     assert records.clock_of(segment, 0) == 77
     assert records.match(segment, 0, HASHED) == generation
-    assert records.access_clocks(segment) == [77] + [0] * 7
+    assert records.access_clocks(segment).tolist() == [77] + [0] * 7
 
 
 def test_a_new_object_inherits_no_lease(segment: Segment) -> None:

@@ -44,10 +44,10 @@ def test_a_header_is_eight_numbers_in_a_frame_of_their_own() -> None:
 def test_raw_bytes_travel_in_frames_of_their_own() -> None:
     """Raw fields are not in the body, but behind it in their order."""
     touched, clocks = Raw(b"touched"), Raw(b"clocks")
-    frames = encode(Header(0), Pressure(1, 2, touched, clocks))
+    frames = encode(Header(0), Pressure(1, 2, (7,), touched, clocks))
     assert frames[2:] == (b"touched", b"clocks")
-    assert msgpack.unpackb(frames[1]) == [1, 2]
-    assert decode(frames) == Pressure(1, 2, touched, clocks)
+    assert msgpack.unpackb(frames[1]) == [1, 2, [7]]
+    assert decode(frames) == Pressure(1, 2, (7,), touched, clocks)
 
 
 def test_members_arrive_as_members() -> None:
@@ -139,7 +139,7 @@ def test_a_text_may_be_as_long_as_its_shape_allows(letter: str) -> None:
 )
 def test_what_is_not_a_message_is_refused(change: Callable[[Frames], Frames]) -> None:
     """A message with a frame missing, added, or not of its form is refused as the peer's fault."""
-    frames = encode(Header(0), Pressure(1, 2, Raw(b"touched"), Raw(b"clocks")))
+    frames = encode(Header(0), Pressure(1, 2, (7,), Raw(b"touched"), Raw(b"clocks")))
     with pytest.raises(RemoteProtocolError):
         decode(change(frames))
 
