@@ -61,15 +61,15 @@ class Keeper:
         self._rebuild(found)
 
     def _owned(self, found: list[Extent]) -> Iterable[tuple[int, Owned]]:
+        nobodys = [record for record, extent in enumerate(found) if extent.capacity and not extent.holder]
+        stored = set(columns.published_among(self.segment, nobodys))
         for record, extent in enumerate(found):
             if not extent.capacity:
                 continue
             if extent.holder:
                 state = RecordState.RESERVED
-            elif records.is_published(self.segment, record):
-                state = RecordState.STORED
             else:
-                state = RecordState.RETIRED
+                state = RecordState.STORED if record in stored else RecordState.RETIRED
             yield record, Owned(state, extent.offset, extent.capacity)
 
     def _rebuild(self, found: list[Extent]) -> None:
@@ -78,17 +78,17 @@ class Keeper:
             client = self.segment.words[start + row]
             if client:
                 self.reservations.add(client, row)
-        for record, extent in enumerate(found):
-            if extent.capacity and extent.holder:
-                holder = self.reservations.at(extent.holder - 1)
-                if holder is None:
-                    raise ValueError(f"record {record} is reserved by nobody")
-                self.reservations.hold(holder, record, extent.capacity, extent.grant)
-            elif extent.capacity and not records.is_published(self.segment, record):
-                # its retirement may have ended here before it began: a late return must not match it
-                records.begin_invalidate(self.segment, record)
-                records.end_invalidate(self.segment, record)
-                self._pinned[record] = None
+        for record in self.table.in_state(RecordState.RESERVED):
+            extent = found[record]
+            holder = self.reservations.at(extent.holder - 1)
+            if holder is None:
+                raise ValueError(f"record {record} is reserved by nobody")
+            self.reservations.hold(holder, record, extent.capacity, extent.grant)
+        for record in self.table.in_state(RecordState.RETIRED):
+            # its retirement may have ended here before it began: a late return must not match it
+            records.begin_invalidate(self.segment, record)
+            records.end_invalidate(self.segment, record)
+            self._pinned[record] = None
 
     # Clients
 
