@@ -3,11 +3,126 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
 
+import pytest
+
+from mmc.client import Client
 from mmc.errors import Code
-from tests.integration.processes import Cluster, content_of, wait_until
+from tests.integration.processes import Cluster, content_of, finish, run_python, wait_until
 
 _SIZE = 3 << 20
+_WRITERS = 3
+_HELD = 6
+
+_WRITER = """
+import random, sys
+import mmc
+
+def content(key, size):
+    return key.encode().ljust(64, b".") * (size // 64)
+
+name, puts, sizes = sys.argv[2], int(sys.argv[3]), [int(size) << 10 for size in sys.argv[4].split(",")]
+chance = random.Random(name)
+failed, wrong, stored = [], 0, {}
+with mmc.Client(sys.argv[1]) as client:
+    client.wait_for_ranks(1)
+    for number in range(puts):
+        key, size = f"{name}/{number}", chance.choice(sizes)
+        code = client.put_batch([key], [content(key, size)], timeout=20)[0]
+        if code:
+            failed.append(code.name)
+        else:
+            stored[key] = size
+        key, size = chance.choice([*stored.items()])
+        found = client.get_batch([key])[0]
+        wrong += found is not None and found != content(key, size)
+print(puts, "puts,", len(failed), "failed", *sorted(set(failed)), "-", wrong, "wrong")
+"""
+
+
+def _probe(client: Client, held: dict[str, memoryview], leased: list[str], end: Event) -> int:
+    """Ask for cold keys and look at what is held, until the end; how much of it was wrong."""
+    wrong = 0
+    number = 0
+    while not end.is_set():
+        number += 1
+        client.exist_batch([f"{number % _WRITERS}/{number % 50 + at}" for at in range(32)])
+        client.get_batch([f"{number % _WRITERS}/{number % 50}"])
+        wrong += sum(memory != content_of(key, 65536) for key, memory in held.items())
+        wrong += sum(client.get_batch([key])[0] != content_of(key, 65536) for key in leased[:1])
+    return wrong
+
+
+def _config(directory: Path, kib_per_record: int) -> str:
+    """A file with this setting."""
+    path = directory / "config.toml"
+    path.write_text(f"[local]\nbytes_per_record = {kib_per_record << 10}\n")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("kib_per_record", "sizes", "puts"),
+    [(16, "4,4,4,64,64,1024,1024,8192,32768", 60), (1024, "4,4,4,4,4,4,4,64,64,64,1024,8192", 240)],
+    ids=["bytes", "records"],
+)
+def test_every_put_succeeds_while_anything_can_be_evicted(
+    tmp_path: Path, kib_per_record: int, sizes: str, puts: int
+) -> None:
+    """L1: of many puts of 4 KiB to 32 MiB into a full pool none fails, and nobody reads wrong bytes."""
+    with Cluster(1, "256MB", config=_config(tmp_path, kib_per_record)) as cluster, ExitStack() as stack:
+        client = cluster.client()
+        keys = [f"held-{number}" for number in range(2 * _HELD)]
+        assert not any(client.put_batch(keys, [content_of(key, 65536) for key in keys]))
+        assert not any(client.lease_batch(keys[_HELD:], 60000))
+        held = {key: stack.enter_context(client.view(key)) for key in keys[:_HELD]}
+        end = Event()
+        with ThreadPoolExecutor(1) as pool:
+            prober = pool.submit(_probe, cluster.client(), held, keys[_HELD:], end)
+            writers = [
+                run_python(_WRITER, cluster.meta_url, str(number), str(puts), sizes)
+                for number in range(_WRITERS)
+            ]
+            try:
+                said = [finish(writer) for writer in writers]
+            finally:
+                end.set()
+        assert said == [f"{puts} puts, 0 failed - 0 wrong\n"] * _WRITERS
+        assert prober.result() == 0
+        assert client.get_batch(keys[_HELD:]) == [content_of(key, 65536) for key in keys[_HELD:]]
+        counters = cluster.rank_counters(client)[0]
+        assert counters["evictions"] > 0
+        assert counters["waiting_reserves"] <= _WRITERS
+
+
+def test_leases_in_the_way_are_answered_at_once_and_pins_are_waited_for() -> None:
+    """Leases that leave no room in one piece are -3016 at once; for the end of views a put waits."""
+    with Cluster(ranks=1) as cluster, ThreadPoolExecutor(1) as pool:
+        client = cluster.client()
+        keys = [f"island-{number}" for number in range(8)]
+        for key in keys:
+            client.put(key, content_of(key, 15 << 17))
+        there = [key for key in keys if client.exist(key)]
+        assert len(there) > 4
+        assert not any(client.lease_batch(there[::3], 60000))
+        began = time.monotonic()
+        assert client.put_batch(["large"], [bytes(12 << 20)], timeout=20)[0] == Code.NO_SPACE
+        assert time.monotonic() - began < 10
+        assert client.put_batch(["small"], [bytes(1 << 20)])[0] == Code.OK
+        client.unlease_batch(there[::3])
+        with ExitStack() as stack:
+            viewed = [key for key in there[::3] if stack.enter_context(client.view(key))]
+            waiting = pool.submit(cluster.client().put_batch, ["large"], [bytes(12 << 20)], timeout=20)
+            wait_until(
+                lambda: cluster.rank_counters(client)[0]["waiting_reserves"] == 1, "the large put waits"
+            )
+            assert client.put_batch(["beside"], [bytes(1 << 16)])[0] == Code.OK
+            assert viewed
+            assert not waiting.done()
+        assert waiting.result(20)[0] == Code.OK
 
 
 def test_pinned_bytes_do_not_keep_eviction_from_starting() -> None:
