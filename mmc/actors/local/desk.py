@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from mmc.wire.operations import Message
     from mmc.wire.sequence import Frames
 
-_AGAIN_S = 0.02
 _HOPELESS_S = 0.5
 _STOPPING = "this rank is stopping"
 
@@ -185,7 +184,7 @@ class Desk:
         self.keeper.adopt_all()
         demand = self.relief.demand(now)
         patient = self._nothing_left and not self.relief.queue
-        self._press_at = now + (_HOPELESS_S if patient else _AGAIN_S)
+        self._press_at = now + (_HOPELESS_S if patient else self.relief.pause(now))
         if demand:
             self._pressing = True
             self._counts["pressures"] += 1
@@ -204,12 +203,12 @@ class Desk:
     def _refuse_hopeless(self) -> list[Effect]:
         """-3016 for the first in the queue, when nothing is on its way back either."""
         head, self._hopeless = self._hopeless, None
-        if head is None or not self.relief.queue or self.relief.queue[0] is not head:
+        if head is None or head not in self.relief.queue:
             return []
         table = self.keeper.table
         if table.records_in[RecordState.RESERVED] or table.records_in[RecordState.RETIRED]:
             return []
-        self.relief.queue.popleft()
+        self.relief.queue.remove(head)
         return self.reception.fail(head.request, Code.NO_SPACE, "nothing evictable is left")
 
     def _return(self, holder: Holder, given: tuple[int, ...], generations: tuple[int, ...]) -> Message:

@@ -40,6 +40,9 @@ _NAMED_AT_ONCE = 4096
 _PIECE_BYTES = 1 << 20
 _PATIENCE_S = 1.5
 _LATELY_S = 2.0
+_AGAIN_S = 0.02
+_PASSED_S = 0.2
+_RECORD_S = 2e-6
 
 
 class WaitingReserve:
@@ -89,7 +92,7 @@ class WaitingReserve:
 class Demand(NamedTuple):
     """What should be evicted now: bytes, records, and of these the ones named, with their generations.
 
-    ``short`` lacks records and is the first that waits, if any does.
+    ``short`` is the first that lacks records, if any does.
     """
 
     bytes_wanted: int
@@ -193,6 +196,13 @@ class Relief:
         first = next((waiting for waiting in self.queue if not waiting.lets_pass(now)), None)
         return first is not None and not first.is_considered
 
+    def pause(self, now: float) -> float:
+        """Seconds until :meth:`demand` is to be asked again; looking at every record takes its time."""
+        if not self.queue:
+            return _AGAIN_S
+        shortest = _PASSED_S if all(waiting.lets_pass(now) for waiting in self.queue) else _AGAIN_S
+        return shortest + _RECORD_S * len(self._keeper.table)
+
     def is_short(self, now: float) -> bool:
         """Whether anything is to be evicted, perhaps: to be asked before :meth:`demand`, which costs more."""
         return bool(self.queue) or self._is_high() or self._lately(now) > 0
@@ -214,8 +224,7 @@ class Relief:
         if missing > 0:
             _, coming = self._keeper.coming_free()
             records_wanted = max(records_wanted, missing - leaving_records - coming)
-            first = considered[0]
-            short = first if len(first.needed) > table.free_records else None
+            short = next((one for one in considered if len(one.needed) > table.free_records), None)
         return Demand(
             max(bytes_wanted, 0),
             max(records_wanted, 0),
@@ -233,10 +242,7 @@ class Relief:
         taken: list[tuple[int, int]] = []
         needed = 0
         with space.tried() as attempt:
-            for waiting in self.queue:
-                budget -= waiting.bytes
-                if considered and (budget < 0 or len(considered) == _WINDOWS_AT_ONCE):
-                    break
+            for waiting in self._next_in_queue(now, budget):
                 considered.append(waiting)
                 needed += len(waiting.needed)
                 lacking.append([])
@@ -260,6 +266,21 @@ class Relief:
         if ahead and len(named) < _NAMED_AT_ONCE:
             named += ground.clear(ahead, _NAMED_AT_ONCE - len(named)) or []
         return considered, needed, named
+
+    def _next_in_queue(self, now: float, budget: int) -> Iterator[WaitingReserve]:
+        """Those to be considered now, of so many bytes: the first, and others; few that others may pass."""
+        passed = awaited = 0
+        for waiting in self.queue:
+            if waiting.lets_pass(now):
+                passed += 1
+                if passed <= _WINDOWS_AT_ONCE:
+                    yield waiting
+                continue
+            budget -= waiting.bytes
+            if awaited and (budget < 0 or awaited == _WINDOWS_AT_ONCE):
+                break
+            awaited += 1
+            yield waiting
 
     def _lately(self, now: float) -> int:
         """The largest size wanted lately, if the rank is above its low watermark and no free extent holds it.
