@@ -1,0 +1,1 @@
+"""Services as processes: how they are started."""
