@@ -7,6 +7,7 @@ new one whatever the order of arrival.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _LONGEST = 16
 class Command:
     """One command to one rank about one replica of an entry."""
 
-    __slots__ = ("argument", "entry", "id", "is_lease", "kind", "place")
+    __slots__ = ("argument", "entry", "id", "is_lease", "kind", "place", "published_at")
 
     def __init__(
         self,
@@ -37,13 +38,15 @@ class Command:
         self.entry = entry
         self.argument = argument
         self.is_lease = is_lease
+        self.published_at = -math.inf
 
 
 class Outbox:
     """The commands that one rank has not acknowledged, and the numbers of its topics.
 
     Fresh commands are published at once.  As long as any is outstanding all are published again, at
-    intervals that double while nothing is acknowledged.
+    intervals that double while nothing is acknowledged; all but those published so lately that their rank
+    may well be at work on them, which would only have more of it.
     """
 
     def __init__(self, repeat_s: float) -> None:
@@ -70,14 +73,17 @@ class Outbox:
     def take_due(self, now: float) -> list[Command]:
         """What is to be published now."""
         if self.repeat_at is not None and self.repeat_at <= now:
-            due = list(self.outstanding.values())
+            before = now - self._interval / 2
+            due = [command for command in self.outstanding.values() if command.published_at <= before]
             self._interval = min(2 * self._interval, _LONGEST * self._repeat)
-            self.repeat_at = now + self._interval if due else None
+            self.repeat_at = now + self._interval if self.outstanding else None
         else:
             due = self.fresh
             if due and self.repeat_at is None:
                 self.repeat_at = now + self._interval
         self.fresh = []
+        for command in due:
+            command.published_at = now
         return due
 
     def acknowledge(self, number: int) -> Command | None:

@@ -7,6 +7,7 @@ what it refused is a wall here for a while, so that another window is tried.
 
 from __future__ import annotations
 
+from collections import deque
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from mmc.segments.survey import Survey
 
     Flags = NDArray[np.bool_]
+    Named = tuple[int, int]
+    """A record and its generation."""
 
 _REMEMBERED_S = 0.5
+_NAMED_AT_ONCE = 512
 _CLOCK_PER_S = 16
 _CLOCK_MASK = 0xFFFFFFFF
 
@@ -75,18 +79,14 @@ class Ground:
         self._taken = list(taken)
         self._tiles = self._laid(Prospect.NOW, 0)
 
-    def clear(self, size: int, most: int) -> list[int] | None:
-        """Choose a window for ``size`` bytes; returns what is to be evicted for it, None when there is none.
-
-        At most ``most`` records are told, by offset; the rest of a large window is told when these are on
-        their way.
-        """
+    def clear(self, size: int) -> list[int] | None:
+        """Choose a window for ``size`` bytes; returns the records to evict, None when there is none."""
         window = windows.choose_window(self._tiles, size)
         if window is None:
             return None
         evicted = windows.to_evict(self._tiles, window)
         self._tiles = windows.take(self._tiles, window)
-        return evicted[:most]
+        return evicted
 
     def prospect(self, size: int, deadline_ms: int) -> Prospect:
         """When there can be a window, given that there is none now."""
@@ -127,19 +127,35 @@ class Clearing:
         self._keeper = keeper
         self._leaving: dict[int, tuple[int, float]] = {}
         self._refused: dict[int, tuple[int, float]] = {}
+        self._unnamed: deque[Named] = deque()
         self._order = np.arange(len(keeper.table))
 
-    def generations(self, named: Sequence[int]) -> list[int]:
-        """What :meth:`heard` is to be told of records that are named now."""
-        return [generation_of(self._keeper.segment, record) for record in named]
+    def name(self, records: Iterable[int]) -> None:
+        """These are in the way: they are to be named, instead of what was before and has not been yet."""
+        self._unnamed = deque((record, generation_of(self._keeper.segment, record)) for record in records)
 
-    def heard(
-        self, named: Sequence[int], generations: Sequence[int], codes: Sequence[int], now: float
-    ) -> None:
-        """The meta service's word on each named record; those that it said nothing of are named again."""
+    @property
+    def has_unnamed(self) -> bool:
+        """Whether not all that is in the way has been named."""
+        return bool(self._unnamed)
+
+    def next_named(self) -> list[Named]:
+        """The next records to be named, no more than are carried out in little time."""
+        segment = self._keeper.segment
+        named: list[Named] = []
+        while self._unnamed and len(named) < _NAMED_AT_ONCE:
+            record, generation = self._unnamed.popleft()
+            if generation_of(segment, record) == generation:
+                named.append((record, generation))
+        return named
+
+    def heard(self, named: Sequence[Named], codes: Sequence[int], now: float) -> None:
+        """The meta service's word on each named record; where it refused, another window is to be found."""
         until = now + _REMEMBERED_S
-        for record, generation, code in zip(named, generations, codes, strict=False):
+        for (record, generation), code in zip(named, codes, strict=False):
             (self._leaving if code == Code.OK else self._refused)[record] = (generation, until)
+        if any(codes):
+            self._unnamed.clear()
 
     def ground(self, now: float, taken: Iterable[tuple[int, int]]) -> Ground:
         """The payload now; extents ``taken`` are promised to others."""

@@ -194,10 +194,10 @@ class Desk:
         """What came of a request for eviction."""
         self._pressing = False
         codes = ticket.reply.codes if isinstance(ticket.reply, replies.Codes) else (0,)
-        self.relief.clearing.heard(demand.named, demand.generations, codes[1:], since)
+        self.relief.clearing.heard(demand.named, codes[1:], since)
         self._nothing_left = codes[:1] == (Code.NO_SPACE,)
         self._hopeless = demand.short if self._nothing_left else None
-        if demand.is_partial or any(codes[1:]):
+        if self.relief.clearing.has_unnamed or any(codes[1:]):
             self._press_at = None
 
     def _refuse_hopeless(self) -> list[Effect]:

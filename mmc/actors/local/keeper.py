@@ -140,9 +140,9 @@ class Keeper:
         if owned.state is not RecordState.RESERVED:
             return owned.state is RecordState.STORED
         segment = self.segment
-        size = records.size_of(segment, record)
         if not records.is_published(segment, record) or not self._is_sound(record):
             return False
+        size = records.size_of(segment, record)
         if not records.is_current(segment, records.term_of(segment, record)):
             if not restamp:
                 return False

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _CLOCK_MASK = 0xFFFFFFFF
 _WINDOWS_AT_ONCE = 16
-_NAMED_AT_ONCE = 4096
 _PIECE_BYTES = 1 << 20
 _PATIENCE_S = 1.5
 _LATELY_S = 2.0
@@ -90,21 +89,15 @@ class WaitingReserve:
 
 
 class Demand(NamedTuple):
-    """What should be evicted now: bytes, records, and of these the ones named, with their generations.
+    """What should be evicted now: bytes, records, and of these the ones (record, generation) named.
 
     ``short`` is the first that lacks records, if any does.
     """
 
     bytes_wanted: int
     records_wanted: int
-    named: tuple[int, ...]
-    generations: tuple[int, ...]
+    named: tuple[tuple[int, int], ...]
     short: WaitingReserve | None
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether more would have been named, were that not too much for one message."""
-        return len(self.named) == _NAMED_AT_ONCE
 
     def __bool__(self) -> bool:
         """Whether anything is."""
@@ -208,7 +201,13 @@ class Relief:
         return bool(self.queue) or self._is_high() or self._lately(now) > 0
 
     def demand(self, now: float) -> Demand:
-        """What should be evicted now; tells those that wait what their prospects are."""
+        """What should be evicted now; tells those that wait what their prospects are.
+
+        The records of a large window are named a part at a time, so that the meta service lets go of one part
+        while this rank does of the one before.
+        """
+        if self.clearing.has_unnamed:
+            return Demand(0, 0, tuple(self.clearing.next_named()), None)
         table = self._keeper.table
         self._keeper.sweep()
         self.clearing.forget(now)
@@ -225,13 +224,9 @@ class Relief:
             _, coming = self._keeper.coming_free()
             records_wanted = max(records_wanted, missing - leaving_records - coming)
             short = next((one for one in considered if len(one.needed) > table.free_records), None)
-        return Demand(
-            max(bytes_wanted, 0),
-            max(records_wanted, 0),
-            tuple(named),
-            tuple(self.clearing.generations(named)),
-            short,
-        )
+        self.clearing.name(named)
+        named_now = tuple(self.clearing.next_named())
+        return Demand(max(bytes_wanted, 0), max(records_wanted, 0), named_now, short)
 
     def _windows(self, now: float) -> tuple[list[WaitingReserve], int, list[int]]:
         """Those of the queue that room is made for, the records that they need, and those in their way."""
@@ -263,8 +258,8 @@ class Relief:
             waiting.expect(_clear(ground, sizes, waiting.request.deadline, named), now)
             if waiting.prospect == Prospect.SOON and not waiting.lets_pass(now):
                 return considered, needed, named
-        if ahead and len(named) < _NAMED_AT_ONCE:
-            named += ground.clear(ahead, _NAMED_AT_ONCE - len(named)) or []
+        if ahead:
+            named += ground.clear(ahead) or []
         return considered, needed, named
 
     def _next_in_queue(self, now: float, budget: int) -> Iterator[WaitingReserve]:
@@ -321,7 +316,7 @@ class Relief:
         return Pressure(
             demand.bytes_wanted,
             demand.records_wanted,
-            demand.named,
+            tuple(record for record, _ in demand.named),
             Raw(touched.astype("<u4").tobytes()),
             Raw((now[touched] & np.uint64(_CLOCK_MASK)).astype("<u4").tobytes()),
         )
@@ -330,12 +325,11 @@ class Relief:
 def _clear(ground: Ground, sizes: Sequence[int], deadline: float, named: list[int]) -> Prospect:
     """Choose windows for sizes, the largest first; returns when the last of them can be had."""
     for number, piece in enumerate(_pieces(sizes)):
-        left = _NAMED_AT_ONCE - len(named)
-        if number == _WINDOWS_AT_ONCE or left <= 0:
+        if number == _WINDOWS_AT_ONCE:
             break
-        evicted = ground.clear(sum(map(rounded, piece)), left)
+        evicted = ground.clear(sum(map(rounded, piece)))
         if evicted is None and len(piece) > 1:
-            evicted = ground.clear(piece[0], left)
+            evicted = ground.clear(piece[0])
         if evicted is None:
             return ground.prospect(piece[0], int(deadline * 1000))
         named += evicted

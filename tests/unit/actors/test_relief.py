@@ -19,18 +19,18 @@ PAGES = 16
 
 
 class Rank:
-    """A rank of sixteen pages, full of objects of one page, the first put the coldest."""
+    """A rank full of objects of one page."""
 
-    def __init__(self, clocks: dict[int, int] | None = None) -> None:
-        """``clocks``: in 1/16 s, of pages that were read; the others were never."""
-        self.segment = heap_segment(records=PAGES, capacity=PAGES * PAGE, clients=2, pins=PAGES)
+    def __init__(self, clocks: dict[int, int] | None = None, pages: int = PAGES) -> None:
+        """``clocks``: in 1/16 s, of pages that were read lately; the others were read before."""
+        self.segment = heap_segment(records=pages, capacity=pages * PAGE, clients=2, pins=PAGES)
         self.keeper = Keeper(self.segment, LIMITS)
         self.relief = Relief(self.keeper, waiting_max=8)
         holder = self.keeper.attach(7)
         assert holder is not None
         self.holder = holder
         self.record_at: dict[int, int] = {}
-        for page in range(PAGES):
+        for page in range(pages):
             record = self.keeper.reserve(holder, PAGE, grant=1)
             assert record is not None
             store(self.segment, record, b"key %d" % page, PAGE, counter=page)
@@ -50,14 +50,14 @@ class Rank:
     def named(self, now: float = 1.0) -> list[int]:
         """The pages whose records are named now."""
         page_of = {record: page for page, record in self.record_at.items()}
-        return [page_of[record] for record in self.relief.demand(now).named]
+        return [page_of[record] for record, _ in self.relief.demand(now).named]
 
     def answer(self, code: Code, *refused: int) -> None:
         """The meta service's answer to what is named now: ``code`` for refused pages, and 0 for others."""
         demand = self.relief.demand(1.0)
         out = {self.record_at[page] for page in refused}
-        codes = [code if record in out else Code.OK for record in demand.named]
-        self.relief.clearing.heard(demand.named, demand.generations, codes, 1.0)
+        codes = [code if record in out else Code.OK for record, _ in demand.named]
+        self.relief.clearing.heard(demand.named, codes, 1.0)
 
     def free(self, *pages: int) -> None:
         """These pages come free."""
@@ -100,6 +100,18 @@ def test_what_leaves_is_not_named_again() -> None:
     rank.answer(Code.OK)
     assert rank.named() == []
     assert len(rank.named(now=2.0)) == 4
+
+
+def test_a_large_window_is_named_in_parts() -> None:
+    """Each answer is followed by the next records of the same window, and all of it is named once."""
+    rank = Rank(pages=1200)
+    rank.wait(1100)
+    parts = []
+    while demand := rank.relief.demand(1.0):
+        parts.append([record for record, _ in demand.named])
+        rank.relief.clearing.heard(demand.named, [Code.OK] * len(parts[-1]), 1.0)
+    assert [len(part) for part in parts] == [512, 512, 76]
+    assert len({record for part in parts for record in part}) == 1100
 
 
 def test_what_was_refused_is_avoided() -> None:

@@ -168,3 +168,16 @@ def test_a_dropped_rank_leaves_what_it_had_not_acknowledged(outboxes: Outboxes) 
     assert outboxes.drop_rank(1) == []
     assert outboxes.next_due() is None
     assert outboxes.ranks() == []
+
+
+def test_what_was_published_a_moment_ago_is_not_repeated_yet(outboxes: Outboxes) -> None:
+    """When old commands are repeated, their rank may still be at work on those that it has just got."""
+    outbox = outboxes.of(1)
+    old = evict(outboxes, 1)
+    outbox.take_due(0.0)
+    new = evict(outboxes, 1)
+    outbox.take_due(REPEAT * 3 / 4)
+    assert ids(outbox.take_due(REPEAT)) == [old.id]
+    due = outboxes.next_due()
+    assert due is not None
+    assert ids(outbox.take_due(due)) == [old.id, new.id]
