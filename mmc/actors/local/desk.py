@@ -181,7 +181,6 @@ class Desk:
         self._press_at = None
         if not self.relief.is_short(now):
             return
-        self.keeper.adopt_all()
         demand = self.relief.demand(now)
         patient = self._nothing_left and not self.relief.queue
         self._press_at = now + (_HOPELESS_S if patient else self.relief.pause(now))

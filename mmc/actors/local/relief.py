@@ -91,13 +91,15 @@ class WaitingReserve:
 class Demand(NamedTuple):
     """What should be evicted now: bytes, records, and of these the ones (record, generation) named.
 
-    ``short`` is the first that lacks records, if any does.
+    ``short`` is the first that lacks records, if any does.  ``continues``: the records are the next part of
+    what was asked for before, and nothing else was looked at.
     """
 
     bytes_wanted: int
     records_wanted: int
     named: tuple[tuple[int, int], ...]
     short: WaitingReserve | None
+    continues: bool = False
 
     def __bool__(self) -> bool:
         """Whether anything is."""
@@ -207,8 +209,9 @@ class Relief:
         while this rank does of the one before.
         """
         if self.clearing.has_unnamed:
-            return Demand(0, 0, tuple(self.clearing.next_named()), None)
+            return Demand(0, 0, tuple(self.clearing.next_named()), None, continues=True)
         table = self._keeper.table
+        self._keeper.adopt_all()
         self._keeper.sweep()
         self.clearing.forget(now)
         leaving_bytes, leaving_records = self.clearing.leaving()
@@ -310,9 +313,10 @@ class Relief:
 
     def pressure(self, demand: Demand) -> Pressure:
         """The request for eviction, with the records read since the last one and when."""
-        known, now = self._keeper.clocks, access_clocks(self._keeper.segment)
+        known = now = self._keeper.clocks
+        if not demand.continues:
+            now = self._keeper.clocks = access_clocks(self._keeper.segment)
         touched = np.nonzero(known != now)[0]
-        self._keeper.clocks = now
         return Pressure(
             demand.bytes_wanted,
             demand.records_wanted,
