@@ -1,12 +1,14 @@
 """Pins: a reader or a view is using a record's bytes, which delays their reuse and nothing else.
 
-Each client has a page of slots of its own.  A slot is one word, ``generation << 32 | record + 1`` with
-the low half of the generation; 0 is free.
+Each client has a row of slots.  A slot is one word, ``generation << 32 | record + 1`` with the low half of
+the generation; 0 is free.  Most of a row is the client's own; the last part is written by the rank, for pins
+that the client asks for by message.  So a pin outlives a restart of the rank, whoever wrote it, and ends with
+its client.
 
 1. The client stores the slot, fences, and reads the record's generation again: unchanged, and the
    rank will see the pin; changed, and the pin is taken back.
 2. The rank makes the generation odd, fences, and reads the pins: it sees every pin whose client saw
-   the generation unchanged.
+   the generation unchanged.  A pin of its own writing it sees in any case.
 """
 
 from __future__ import annotations
@@ -21,17 +23,32 @@ if TYPE_CHECKING:
     from mmc.segments.layout import Segment
 
 _HALF = 32
+_ASKED_SHARE = 4
 _HALF_MASK = 0xFFFFFFFF
 
 
 def slots_of(segment: Segment, row: int) -> range:
-    """The words of a row's slots."""
+    """The words of a row's slots, its client's and the rank's."""
     start = segment.pins_word + row * segment.layout.pins
     return range(start, start + segment.layout.pins)
 
 
+def own_slots(segment: Segment, row: int) -> range:
+    """The slots of a row that its client writes."""
+    return slots_of(segment, row)[: -_asked(segment)]
+
+
+def asked_slots(segment: Segment, row: int) -> range:
+    """The slots of a row that the rank writes, for pins that the client asks for."""
+    return slots_of(segment, row)[-_asked(segment) :]
+
+
+def _asked(segment: Segment) -> int:
+    return max(1, segment.layout.pins // _ASKED_SHARE)
+
+
 def pin(segment: Segment, slot: int, record: int, generation: int) -> bool:
-    """Pin a record through a free slot of one's own; False when the generation has passed."""
+    """Pin a record through a free slot that is one's own to write; False when the generation has passed."""
     segment.words[slot] = (generation & _HALF_MASK) << _HALF | record + 1
     segment.memory.fence()
     if unchanged(segment, record, generation):

@@ -18,7 +18,7 @@ from mmc.actors.link import Link, Ticket
 from mmc.cache.space import rounded
 from mmc.errors import Code
 from mmc.segments import records
-from mmc.segments.pins import slots_of
+from mmc.segments.pins import asked_slots, own_slots, slots_of
 from mmc.wire import replies, requests
 from mmc.wire.operations import PeerKind
 
@@ -70,20 +70,26 @@ class RankHandle:
             member.segment,
         )
         self.slots: deque[int] | None = None
+        self.asked: deque[int] = deque()
+        self._row_word = 0
+        self._pin_number = 0
         self._idle: dict[int, list[Reserve]] = {}
         self._grants = draw() >> 20 << 20
         self._disowned: set[Ticket] = set()
         self._returning: dict[int, int] = {}
         self._forfeiting: dict[int, None] = {}
-        self._unpinning: deque[tuple[int, int]] = deque()
+        self._unpinning: deque[int] = deque()
         self._confirming: dict[int, int] = {}
         self._confirm_at: float | None = None
         self._housekeeping: set[type[Message]] = set()
         self._retry_at: float | None = None
 
     def _on_open(self, welcome: replies.Welcome, _now: float) -> None:
-        if self.slots is None and self.segment.memory.writable:
-            self.slots = deque(slots_of(self.segment, welcome.row))
+        if self.slots is None:
+            writes = self.segment.memory.writable
+            self.slots = deque(own_slots(self.segment, welcome.row) if writes else ())
+            self.asked = deque(asked_slots(self.segment, welcome.row))
+            self._row_word = slots_of(self.segment, welcome.row).start
 
     def part(self) -> None:
         """The rank is no member any more: nobody waits for its answers."""
@@ -164,9 +170,17 @@ class RankHandle:
         if self._confirm_at is None:
             self._confirm_at = now + self._limits.confirm_delay_ms / 1000
 
-    def unpin_soon(self, record: int, generation: int) -> None:
-        """End a pin that was asked for by message; from any thread."""
-        self._unpinning.append((record, generation))
+    def pin_message(self, slot: int, record: int, generation: int) -> requests.Pin:
+        """The request to pin a record through one of the slots that the rank writes."""
+        self._pin_number += 1
+        return requests.Pin((slot - self._row_word,), (self._pin_number,), (record,), (generation,))
+
+    def unpin_soon(self, slot: int) -> None:
+        """End a pin that was asked for, or may have been; the slot is free when the rank has said so.
+
+        From any thread.
+        """
+        self._unpinning.append(slot)
 
     # Housekeeping
 
@@ -186,9 +200,17 @@ class RankHandle:
             self._say(requests.Forfeit(tuple(said)), now, lambda: self._forfeiting.update(said))
         if self._unpinning and self._may_say(requests.Unpin):
             count = min(len(self._unpinning), self._limits.keys_per_message)
-            pins = [self._unpinning.popleft() for _ in range(count)]
-            message = requests.Unpin(*map(tuple, zip(*pins, strict=True)))
-            self._say(message, now, lambda: self._unpinning.extend(pins))
+            slots = [self._unpinning.popleft() for _ in range(count)]
+            self._pin_number += 1
+            message = requests.Unpin(
+                tuple(slot - self._row_word for slot in slots), (self._pin_number,) * count
+            )
+            self._say(
+                message,
+                now,
+                lambda: self._unpinning.extend(slots),
+                lambda: self.asked.extend(slots),
+            )
         self.link.expire(now)
 
     def flush_confirmations(self, now: float) -> None:
@@ -221,7 +243,13 @@ class RankHandle:
     def _may_say(self, kind: type[Message]) -> bool:
         return kind not in self._housekeeping and self._retry_at is None
 
-    def _say(self, message: Message, now: float, again: Callable[[], None]) -> None:
+    def _say(
+        self,
+        message: Message,
+        now: float,
+        again: Callable[[], None],
+        heard: Callable[[], None] = lambda: None,
+    ) -> None:
         kind = type(message)
         self._housekeeping.add(kind)
 
@@ -230,6 +258,8 @@ class RankHandle:
             if not isinstance(ticket.reply, replies.Codes):
                 again()
                 self._retry_at = now + self._limits.retry_max_ms / 1000
+            else:
+                heard()
 
         self.link.request(message, now + _PATIENCE_S, now, said)
 
@@ -249,4 +279,5 @@ class RankHandle:
 
     def is_quiet(self) -> bool:
         """Whether the rank has been told everything."""
-        return not (self._returning or self._confirming or self._forfeiting or self._housekeeping)
+        unsaid = self._returning or self._confirming or self._forfeiting or self._unpinning
+        return not (unsaid or self._housekeeping)

@@ -82,12 +82,13 @@ def read(client: ClientActor, wants: Sequence[Want], deadline: float) -> Operati
 class Pinned(NamedTuple):
     """A pinned object: ``size`` bytes from byte ``at`` of the hit's segment stay what they are.
 
-    ``slot`` None: the rank pinned it on request.
+    ``is_asked``: through a slot that the rank writes.
     """
 
     hit: Hit
     handle: RankHandle
-    slot: int | None
+    slot: int
+    is_asked: bool
     at: int
     size: int
 
@@ -131,21 +132,24 @@ def _pin_at(
     if handle.slots:
         slot = handle.slots.popleft()
         if pins.pin(hit.segment, slot, hit.record, hit.generation):
-            return Pinned(hit, handle, slot, *extent)
+            return Pinned(hit, handle, slot, False, *extent)  # noqa: FBT003 - the words of the tuple
         handle.slots.append(slot)
         return Code.NOT_FOUND
-    code = yield from pin_by_message(client, hit, deadline)
-    return Pinned(hit, handle, None, *extent) if code == Code.OK else code
+    if not handle.asked:
+        return Code.NO_SPACE
+    slot = handle.asked.popleft()
+    code = yield from pin_by_message(client, hit, handle, slot, deadline)
+    return Pinned(hit, handle, slot, True, *extent) if code == Code.OK else code  # noqa: FBT003 - as above
 
 
 def release(pinned: Pinned) -> None:
     """End a pin; from any thread, without waiting."""
-    if pinned.slot is None:
-        pinned.handle.unpin_soon(pinned.hit.record, pinned.hit.generation)
+    if pinned.is_asked:
+        pinned.handle.unpin_soon(pinned.slot)
         return
     pins.unpin(pinned.hit.segment, pinned.slot)
-    if pinned.handle.slots is not None:
-        pinned.handle.slots.append(pinned.slot)
+    assert pinned.handle.slots is not None
+    pinned.handle.slots.append(pinned.slot)
 
 
 def await_rank(client: ClientActor, deadline: float, *, rank: int) -> Operation[Code]:

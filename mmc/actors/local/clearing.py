@@ -15,7 +15,6 @@ import numpy as np
 
 from mmc.cache import windows
 from mmc.errors import Code
-from mmc.segments import pins
 from mmc.segments.records import generation_of
 from mmc.segments.survey import survey
 
@@ -66,7 +65,7 @@ class Ground:
         """``leaving`` and ``refused`` are flags by record; extents ``taken`` are promised to others."""
         self._capacity = keeper.table.space.capacity
         self._now_ms = int(now * 1000)
-        pinned = _flags(len(keeper.table), _pinned(keeper))[seen.records]
+        pinned = _flags(len(keeper.table), keeper.pinned_now())[seen.records]
         coming = _flags(len(keeper.table), keeper.awaiting)[seen.records]
         going = (coming | (leaving[seen.records] & seen.is_stored)) & ~pinned
         ages = int(now * _CLOCK_PER_S) - (seen.clocks & np.uint64(_CLOCK_MASK)).astype(np.int64)
@@ -185,14 +184,6 @@ class Clearing:
             for record, (generation, until) in list(remembered.items()):
                 if until <= now or generation_of(segment, record) != generation:
                     del remembered[record]
-
-
-def _pinned(keeper: Keeper) -> set[int]:
-    holders = keeper.reservations.holders()
-    pinned = pins.pinned_records(keeper.segment, [holder.row for holder in holders])
-    for holder in holders:
-        pinned.update(holder.pinned)
-    return pinned
 
 
 def _flags(count: int, records: Iterable[int]) -> Flags:

@@ -10,7 +10,7 @@ from mmc.actors.local.clearing import Prospect
 from mmc.actors.local.relief import Demand, Relief, WaitingReserve
 from mmc.cache.records import RecordState
 from mmc.errors import CacheError, Code, error_for
-from mmc.segments import records
+from mmc.segments import pins, records
 from mmc.wire import replies, requests
 from mmc.wire.operations import WIRE_VERSION
 
@@ -107,10 +107,10 @@ class Desk:
                 return self._forfeit(holder, grants)
             case requests.Confirm(published, generations):
                 return self._confirm(holder, published, generations)
-            case requests.Pin(wanted, generations):
-                return self._pin(holder, wanted, generations)
-            case requests.Unpin(pinned, _):
-                return self._unpin(holder, pinned)
+            case requests.Pin() as wanted:
+                return self._pin(holder, wanted)
+            case requests.Unpin() as ended:
+                return self._unpin(holder, ended)
             case requests.KeepAlive():
                 return replies.Codes(())
             case requests.Goodbye():
@@ -240,27 +240,37 @@ class Desk:
             codes.append(int(Code.OK if held else Code.NOT_FOUND))
         return replies.Codes(tuple(codes))
 
-    def _pin(self, holder: Holder, wanted: tuple[int, ...], generations: tuple[int, ...]) -> Message:
+    def _pin(self, holder: Holder, wanted: requests.Pin) -> Message:
+        slots = pins.slots_of(self.keeper.segment, holder.row)
         codes = []
-        for record, generation in zip(wanted, generations, strict=True):
-            segment = self.keeper.segment
-            there = record < len(self.keeper.table)
-            if there and records.generation_of(segment, record) == generation:
-                holder.pinned[record] = holder.pinned.get(record, 0) + 1
-                codes.append(int(Code.OK))
-            else:
-                codes.append(int(Code.NOT_FOUND))
+        for number, record, generation, slot in zip(
+            wanted.numbers, wanted.records, wanted.generations, wanted.slots, strict=True
+        ):
+            code = Code.NOT_FOUND
+            if self._heeds(holder, slot, number) and record < len(self.keeper.table):
+                is_pinned = pins.pin(self.keeper.segment, slots[slot], record, generation)
+                code = Code.OK if is_pinned else Code.NOT_FOUND
+            codes.append(int(code))
         return replies.Codes(tuple(codes))
 
-    def _unpin(self, holder: Holder, pinned: tuple[int, ...]) -> Message:
-        codes = []
-        for record in pinned:
-            count = holder.pinned.pop(record, 0)
-            if count > 1:
-                holder.pinned[record] = count - 1
-            codes.append(int(Code.OK if count else Code.NOT_FOUND))
+    def _unpin(self, holder: Holder, ended: requests.Unpin) -> Message:
+        slots = pins.slots_of(self.keeper.segment, holder.row)
+        for slot, number in zip(ended.slots, ended.numbers, strict=True):
+            if self._heeds(holder, slot, number):
+                pins.unpin(self.keeper.segment, slots[slot])
         self.keeper.sweep()
-        return replies.Codes(tuple(codes))
+        return replies.Codes((int(Code.OK),) * len(ended.slots))
+
+    def _heeds(self, holder: Holder, slot: int, number: int) -> bool:
+        """Whether nothing later has been said about a slot; -3000 for one that is not this rank's to write."""
+        segment = self.keeper.segment
+        first = pins.slots_of(segment, holder.row).start
+        if first + slot not in pins.asked_slots(segment, holder.row):
+            raise CacheError(f"slot {slot} is not the rank's to write", Code.INVALID_ARGUMENT)
+        if number <= holder.pin_numbers.get(slot, 0):
+            return False
+        holder.pin_numbers[slot] = number
+        return True
 
     def reap(self) -> None:
         """Take back what the dead held, and release what nobody pins any more."""

@@ -106,7 +106,6 @@ class Keeper:
         unpublished = [record for record in list(holder.records) if not self.adopt(record)]
         self.retire(unpublished)
         pins.clear(self.segment, holder.row)
-        holder.pinned.clear()
         self.reservations.remove(holder)
         self.segment.words[self.segment.holders_word + holder.row] = 0
         self.sweep()
@@ -213,7 +212,7 @@ class Keeper:
                 extents.write_extent(segment, record, Extent(owned.offset, owned.capacity, 0))
             records.begin_invalidate(segment, record)
         segment.memory.fence()
-        pinned = self._pinned_now()
+        pinned = self.pinned_now()
         for record in doomed:
             records.end_invalidate(segment, record)
             owned = self.table[record]
@@ -246,7 +245,7 @@ class Keeper:
     def sweep(self) -> None:
         """Release retired records whose last pin has gone."""
         if self._pinned:
-            pinned = self._pinned_now()
+            pinned = self.pinned_now()
             for record in [record for record in self._pinned if record not in pinned]:
                 del self._pinned[record]
                 self._release_if_unused(record)
@@ -256,12 +255,10 @@ class Keeper:
             extents.release_extent(self.segment, record)
             self.table.move(record, RecordState.FREE)
 
-    def _pinned_now(self) -> set[int]:
-        holders = self.reservations.holders()
-        pinned = pins.pinned_records(self.segment, [holder.row for holder in holders])
-        for holder in holders:
-            pinned.update(holder.pinned)
-        return pinned
+    def pinned_now(self) -> set[int]:
+        """The records that somebody pins (fence before asking)."""
+        rows = [holder.row for holder in self.reservations.holders()]
+        return pins.pinned_records(self.segment, rows)
 
     @property
     def is_waiting_for_pins(self) -> bool:
