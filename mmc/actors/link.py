@@ -101,6 +101,7 @@ class Link:
         self._queue: deque[Ticket] = deque()
         self._in_flight: dict[int, Ticket] = {}
         self._session = 0
+        self._left = 0
         self._window = 0
         self._next = 1
         self._answered = 0
@@ -170,7 +171,7 @@ class Link:
         self._say_hello(now)
 
     def _say_hello(self, now: float) -> None:
-        hello = Hello(self._client, self._kind, OLDEST_VERSION, WIRE_VERSION, self._target)
+        hello = Hello(self._client, self._kind, OLDEST_VERSION, WIRE_VERSION, self._target, self._left)
         header = Header(Operation.HELLO, sequence=self._hello_nonce, epoch=self.epoch)
         self._effects.append(Send(self.address, encode(header, hello)))
         self._hello_retry_at = now + self._jittered(self._hello_interval)
@@ -283,7 +284,7 @@ class Link:
 
     def _lose_session(self, now: float) -> None:
         self.counters["sessions lost"] += 1
-        self._session = 0
+        self._left, self._session = self._session, 0
         lost, self._in_flight = list(self._in_flight.values()), {}
         if self._kind == PeerKind.RANK:
             lost += self._queue
@@ -314,7 +315,7 @@ class Link:
             self._pump(now)
         if self._hello_retry_at is not None and self._hello_retry_at <= now:
             self._say_hello(now)
-        if self._session and now - self._last_sent >= _KEEP_ALIVE_S:
+        if self._session and self._last_sent + _KEEP_ALIVE_S <= now:
             self.request(KeepAlive(), now + _KEEP_ALIVE_S / 2, now, lambda _: None)
 
     def _end_of(self, ticket: Ticket) -> float:

@@ -117,7 +117,10 @@ class Reception:
         return Request(source, None, header, hello, now), []
 
     def open(self, hello: Hello, now: float) -> Session:
-        """A new session, numbered as none before it."""
+        """A new session, numbered as none before it; the one that its client has left ends."""
+        left = self._sessions.get(hello.left)
+        if left is not None and left.client == hello.client:
+            del self._sessions[left.number]
         number = self._draw()
         while number in self._sessions or not number:
             number = self._draw()

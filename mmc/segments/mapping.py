@@ -134,14 +134,19 @@ def map_descriptor(descriptor: int, size: int, *, writable: bool) -> BufferMemor
 
     An ``mmap`` keeps a copy of the descriptor that it is given, and a copy would hold the lock as long as
     any view of the memory lives, in a forked child too: it is given one of another open file.
+
+    A forked child does not get the mapping.  Pins end with the process that made them, so that a child could
+    read another object's bytes in a view of its dead parent: it is better stopped (SIGSEGV) than misled.
     """
     flags = os.O_RDWR if writable else os.O_RDONLY
     protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
     unlocked = os.open(f"/proc/self/fd/{descriptor}", flags | os.O_CLOEXEC)
     try:
-        return BufferMemory(mmap.mmap(unlocked, size, mmap.MAP_SHARED, protection))
+        mapping = mmap.mmap(unlocked, size, mmap.MAP_SHARED, protection)
     finally:
         os.close(unlocked)
+    mapping.madvise(mmap.MADV_DONTFORK)
+    return BufferMemory(mapping)
 
 
 def heap_memory(size: int) -> BufferMemory:

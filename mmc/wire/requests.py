@@ -27,7 +27,8 @@ from mmc.wire.shapes import (
 class Hello(Message):
     """Opens a session for a client id, to whose lock file a rank looks for signs of life.
 
-    ``target`` is the segment of the rank that is meant, or 0: an address may have passed to another.
+    ``target`` is the segment of the rank that is meant, or 0: an address may have passed to another.  ``left``
+    is the client's session before this one, or 0: it ends, so that nothing late is executed in it.
     """
 
     operation = Operation.HELLO
@@ -36,6 +37,7 @@ class Hello(Message):
     oldest_version: Uint
     newest_version: Uint
     target: Uint
+    left: Uint = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,24 +298,30 @@ class Confirm(Message):
 
 @dataclass(frozen=True, slots=True)
 class Pin(Message):
-    """Pins records on behalf of a client that cannot write its slots or has none free."""
+    """Pins records on behalf of a client that cannot write its slots or has none free.
+
+    ``slots`` are slots of the client's row, counted from its first, that the rank writes.  ``numbers`` grow:
+    of two messages about a slot the one with the higher number holds, whichever comes first.
+    """
 
     operation = Operation.PIN
-    aligned = ("records", "generations")
+    aligned = ("slots", "numbers", "records", "generations")
     mutates = True
+    slots: Uints
+    numbers: Uints
     records: Uints
     generations: Uints
 
 
 @dataclass(frozen=True, slots=True)
 class Unpin(Message):
-    """Ends pins that were asked for by message."""
+    """Ends pins that were asked for by message, or that may have been; ``slots`` and ``numbers`` as there."""
 
     operation = Operation.UNPIN
-    aligned = ("records", "generations")
+    aligned = ("slots", "numbers")
     mutates = True
-    records: Uints
-    generations: Uints
+    slots: Uints
+    numbers: Uints
 
 
 REQUESTS_TO_META = (

@@ -226,7 +226,6 @@ os._exit(0)
 """
 
 
-@pytest.mark.xfail(reason="a child inherits the mapping, and the pin ends with its parent", strict=True)
 def test_a_child_sees_nobody_s_bytes_in_a_view_of_its_killed_parent(rival: Rival) -> None:
     """A forked child cannot use its parent's view: once the parent is dead it shows no other object."""
     key = f"seen {next(_NUMBERS)}"

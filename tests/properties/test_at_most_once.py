@@ -12,7 +12,8 @@ What a session promises about a request that mutates:
    not executed in the life that said so, and is in no later one; in an earlier life it may have been, its
    reply lost.  With that an owner can settle.  A receiver that had to forget promises less: one that ended
    the session for its silence may have executed the request in the same life, but will not any more; one
-   whose stored replies outgrew ``window_bytes`` may also execute other requests of that session late.
+   whose stored replies outgrew ``window_bytes`` may also execute other requests of that session late, until
+   the hello arrives by which its client leaves it.
 5. A caller given up on at its deadline (-3004, -3017) knows nothing: the request runs once, now or later, or
    never.  Every caller is told something by its deadline.
 """
@@ -26,12 +27,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, find, given, settings
 from hypothesis import strategies as st
 
-from mmc.actors.contract import Effect
+from mmc.actors.contract import Effect, Send
 from mmc.actors.link import Link
 from mmc.actors.reception import Reception, Request, Session
-from mmc.wire.codec import decode_header, encode, encode_header
+from mmc.wire.codec import Header, decode_body, decode_header, encode, encode_header
 from mmc.wire.operations import Operation
-from mmc.wire.replies import Codes
+from mmc.wire.replies import Codes, Failure
 from mmc.wire.requests import Hello, Remove
 from mmc.wire.sequence import Frames, ReplyWindow, Verdict
 from tests.conversation import IDLE_S
@@ -165,7 +166,22 @@ def test_a_window_that_forgets_lets_another_request_run_after_its_caller_was_tol
     assert story.receiver.seen >= {"refused where it was executed", "executed after -3010"}
 
 
-@pytest.mark.xfail(reason="the keep-alive is due by one sum and sent by another", strict=True)
+def test_nothing_runs_in_a_session_that_its_client_has_left() -> None:
+    """Once the next hello has arrived, a late request of the session before it answers -3010."""
+    story = Story(2, AMPLE_BYTES)
+    story.meet()
+    reception = story.receiver.reception
+    first = story.links[0]._session  # noqa: SLF001 - the number of its session
+    executed = len(story.receiver.ledger)
+    late = encode(Header(Operation.REMOVE, first, 9, epoch=reception.epoch), Remove((b"9",)))
+    hello = Hello(story.links[0]._client, 0, 1, 1, 0, first)  # noqa: SLF001 - its id
+    story.receiver.receive(b"route", encode(Header(Operation.HELLO, sequence=9), hello), story.now)
+    (answer,) = story.receiver.receive(b"route", late, story.now)
+    assert isinstance(answer, Send)
+    assert isinstance(decode_body(decode_header(answer.frames), answer.frames), Failure)
+    assert len(story.receiver.ledger) == executed
+
+
 @given(st.integers(5 * 10**9, 63 * 10**9))
 def test_a_link_that_is_woken_when_it_is_due_has_nothing_due_any_more(began_ns: int) -> None:
     """Whoever sleeps until the next deadline and then does what is due can sleep again (L2)."""
