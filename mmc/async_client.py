@@ -20,7 +20,7 @@ from mmc.config import load_config
 from mmc.connection import Connection
 from mmc.errors import Code, error_for, raise_for
 from mmc.identifiers import as_bytes
-from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan, unlease_plan
+from mmc.plans import CodesPlan, ExistPlan, LeasePlan, PutPlan, QueryPlan, ReadPlan, unlease_plan
 from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class AsyncClient:
         self, keys: Sequence[str | bytes], ttl_ms: int = 0, *, timeout: float | None = None
     ) -> list[Code]:
         """Lease objects; one code per key as :meth:`Client.lease_batch`."""
-        return await self.carry_out(lease_plan(keys, ttl_ms), timeout)
+        return await self.carry_out(LeasePlan(keys, ttl_ms), timeout)
 
     async def unlease_batch(
         self, keys: Sequence[str | bytes], *, abandoned: bool = False, timeout: float | None = None

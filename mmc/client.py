@@ -20,8 +20,9 @@ from mmc.arguments import seconds_of
 from mmc.client_life import ClientLife
 from mmc.errors import Code, error_for
 from mmc.identifiers import as_bytes, encode_key
-from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan, unlease_plan
+from mmc.plans import CodesPlan, ExistPlan, LeasePlan, PutPlan, QueryPlan, ReadPlan, unlease_plan
 from mmc.view import View
+from mmc.zeromq.clock import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -221,7 +222,7 @@ class Client(ClientLife):
         """Per key 0; -3007 missing; -3104 leased; -3018 on an unsound rank; -3004 undecided."""
         return self.carry_out(CodesPlan(keys, asking.remove), timeout)
 
-    def add_lease(self, key: str | bytes, ttl_ms: int = 0, *, timeout: float | None = None) -> None:
+    def add_lease(self, key: str | bytes, ttl_ms: int = 0, *, timeout: float | None = None) -> float:
         """Have an object neither evicted nor removed for a while, counted from this call.
 
         Args:
@@ -229,17 +230,23 @@ class Client(ClientLife):
             ttl_ms: milliseconds, at most ``meta.lease_max_ms``; 0: ``meta.lease_ttl_ms``.
             timeout: seconds.
 
+        Returns:
+            For how many seconds from now the caller may count on it: what is left of the time that was asked
+            for, since the request was first sent, less one per cent for clocks that differ.
+
         Raises:
             NotFound: -3007.
             CacheError: -3101, it is still being written, or being evicted or removed.
         """
-        self.check(self.lease_batch([key], ttl_ms, timeout=timeout)[0], key)
+        plan = LeasePlan([key], ttl_ms)
+        self.check(self.carry_out(plan, timeout)[0], key)
+        return max(0.0, plan.until - now())
 
     def lease_batch(
         self, keys: Sequence[str | bytes], ttl_ms: int = 0, *, timeout: float | None = None
     ) -> list[Code]:
         """Lease objects; adding again extends.  Per key 0, -3007, -3101, -3000, -3017, -3004."""
-        return self.carry_out(lease_plan(keys, ttl_ms), timeout)
+        return self.carry_out(LeasePlan(keys, ttl_ms), timeout)
 
     def remove_lease(self, key: str | bytes, *, timeout: float | None = None) -> None:
         """End this client's lease on an object early.

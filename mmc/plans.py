@@ -193,15 +193,21 @@ def unlease_plan(keys: Sequence[str | bytes], *, abandoned: bool) -> CodesPlan:
     return CodesPlan(keys, partial(asking.unlease, abandoned=abandoned))
 
 
-def lease_plan(keys: Sequence[str | bytes], ttl_ms: int) -> CodesPlan:
-    """Lease a batch.
+class LeasePlan(CodesPlan):
+    """Lease a batch; ``until`` is how long the caller may count on it then, by the actor's clock."""
 
-    Raises:
-        InvalidArgument: no time from 0 on.
-    """
-    ttl_ms = whole_number(ttl_ms, "ttl_ms", 0)
+    def __init__(self, keys: Sequence[str | bytes], ttl_ms: int) -> None:
+        """Check the keys and the time, in milliseconds.
 
-    def ask(actor: ClientActor, valid: Sequence[bytes], until: float) -> Operation[list[Code]]:
-        return asking.lease(actor, valid, ttl_ms, until)
+        Raises:
+            InvalidArgument: no time from 0 on.
+        """
+        self._ttl_ms = whole_number(ttl_ms, "ttl_ms", 0)
+        self.until = 0.0
+        super().__init__(keys, self._lease)
 
-    return CodesPlan(keys, ask)
+    def _lease(self, actor: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[Code]]:
+        sent = actor.now
+        codes = yield from asking.lease(actor, keys, self._ttl_ms, deadline)
+        self.until = asking.counts_until(actor, sent, self._ttl_ms)
+        return codes

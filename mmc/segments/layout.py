@@ -151,14 +151,23 @@ class Segment:
         """The packed term of the rank's last admission."""
         return self.words[AT_TERM]
 
-    def serves(self, term: int, identity: int) -> bool:
-        """Whether the segment still is what a claim was granted for (fence before asking)."""
+    @property
+    def is_dead(self) -> bool:
+        """Whether its service has given it up for another one: nothing in it is to be believed."""
+        return self.words[AT_DEAD] != 0
+
+    def serves(self, term: int, identity: int, now: float) -> bool:
+        """Whether the segment still is what a claim was granted for (fence before asking).
+
+        A rank that serves beyond its time (seconds of the host's clock) may have been given up.
+        """
         words = self.words
         return (
             words[AT_CLOSING] == 0
             and words[AT_TERM] == term
-            and words[AT_DEAD] == 0
+            and not self.is_dead
             and words[AT_ID] == identity
+            and words[AT_SERVE_UNTIL] >= now * 1000
         )
 
 

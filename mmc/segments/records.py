@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from mmc.identifiers import ObjectVersion
 from mmc.segments.layout import (
     AT_CLOSING,
-    AT_DEAD,
     AT_TERM,
     BIRTH_INDEX,
     CLIENT,
@@ -112,7 +111,7 @@ def is_current(segment: Segment, term: int) -> bool:
     Term 0 is none: ``closing`` is 0 unless the segment is changing.
     """
     words = segment.words
-    return term != 0 and term in (words[AT_TERM], words[AT_CLOSING]) and not words[AT_DEAD]
+    return term != 0 and term in (words[AT_TERM], words[AT_CLOSING]) and not segment.is_dead
 
 
 def holds_key(segment: Segment, record: int, key: bytes) -> bool:

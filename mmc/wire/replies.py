@@ -26,7 +26,8 @@ from mmc.wire.shapes import (
 class Welcome(Message):
     """A session number never given before in the epoch of the header.
 
-    ``row`` is the client's row in the tables of a rank's segment (0 from the meta service).
+    ``row`` is the client's row in the tables of a rank's segment (0 from the meta service); ``lease_ttl_ms``
+    is how long a lease lasts whose time is not given (0 from a rank).
     """
 
     operation = Operation.WELCOME
@@ -37,6 +38,7 @@ class Welcome(Message):
     events_url: Text
     view: Uint
     members: Members
+    lease_ttl_ms: Uint = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mmc.actors.client.calls import Operation
+    from mmc.actors.client.ranks import RankHandle
     from mmc.actors.client.service import ClientActor
     from mmc.actors.link import Ticket
     from mmc.wire.operations import Message
 
 _AGAIN_S = 0.001
 _LONGEST_AGAIN_S = 0.1
+_HOLDER_SHARE = 0.99
 
 
 class Row(NamedTuple):
@@ -132,7 +134,11 @@ def locate(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Opera
 def _read_place(client: ClientActor, key: bytes, row: Row) -> Hit | Code | None:
     """A hit; -3007 claimed and seen not to be published; -3014 out of sight of this host; None: ask again."""
     hashed = key_hash(key)
-    here = [place for place in row.places if place.rank in client.ranks]
+    here = [
+        place
+        for place in row.places
+        if place.rank in client.ranks and not client.ranks[place.rank].segment.is_dead
+    ]
     for place in here:
         hit = check(client.ranks[place.rank].segment, place.record, key, hashed)
         if hit is not None and hit.generation == place.generation:
@@ -187,6 +193,15 @@ def lease(client: ClientActor, keys: Sequence[bytes], ttl_ms: int, deadline: flo
     return codes_for(client, keys, lambda part: requests.Lease(part, ttl_ms), deadline)
 
 
+def counts_until(client: ClientActor, sent: float, ttl_ms: int) -> float:
+    """Until when the holder of a lease may count on it that was first sent at a time, by this clock.
+
+    From the sending, since nobody knows how long the answer took; and one per cent less than was asked,
+    while ranks keep it one per cent longer: clocks may differ by that much.
+    """
+    return sent + (ttl_ms or client.lease_ttl_ms) / 1000 * _HOLDER_SHARE
+
+
 def unlease(
     client: ClientActor, keys: Sequence[bytes], deadline: float, *, abandoned: bool = False
 ) -> Operation[list[Code]]:
@@ -213,14 +228,24 @@ def greet_rank(client: ClientActor, rank: int, deadline: float) -> Operation[Cod
     return ticket.code
 
 
-def pin_by_message(client: ClientActor, hit: Hit, deadline: float) -> Operation[Code]:
-    """Have the rank pin a record, where this client cannot by itself."""
-    for handle in client.ranks.values():
-        if handle.segment is hit.segment:
-            message = requests.Pin((hit.record,), (hit.generation,))
-            ticket = handle.link.request(message, deadline, client.now, lambda _: None)
-            yield Replies([ticket])
-            if isinstance(ticket.reply, replies.Codes) and ticket.reply.codes:
-                return Code(ticket.reply.codes[0])
-            return _failed(ticket)
-    return Code.NO_SUCH_RANK
+def pin_by_message(
+    client: ClientActor, hit: Hit, handle: RankHandle, slot: int, deadline: float
+) -> Operation[Code]:
+    """Have the rank pin a record, where this client cannot by itself, through a slot that the rank writes.
+
+    The slot is free again when the rank says that it has pinned nothing; when nobody says so, not before it
+    has heard that the pin has ended.
+    """
+    message = handle.pin_message(slot, hit.record, hit.generation)
+    ticket = handle.link.request(message, deadline, client.now, lambda _: None)
+    code = None
+    try:
+        yield Replies([ticket])
+        if isinstance(ticket.reply, replies.Codes) and ticket.reply.codes:
+            code = Code(ticket.reply.codes[0])
+    finally:
+        if code is None:
+            handle.unpin_soon(slot)
+        elif code != Code.OK:
+            handle.asked.append(slot)
+    return _failed(ticket) if code is None else code

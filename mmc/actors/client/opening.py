@@ -79,7 +79,7 @@ def finish(client: ClientActor, drafts: Sequence[Draft], deadline: float) -> Ope
             handle = draft.replicas[0].handle
             if client.ranks.get(handle.rank) is not handle:
                 give_up(client, draft, Code.NO_SUCH_RANK)
-            elif stands(draft, draft.replicas[0]):
+            elif stands(draft, draft.replicas[0], client.now):
                 standing.append(draft)
             else:
                 again.setdefault(draft.version.counter, []).append(draft)

@@ -10,8 +10,8 @@ For each object, in this order, and each step for a reason:
    granted is published first, then the rest is asked for again, until the deadline (-3101).
 4. After publishing: **fence**, then check that the segment is still what the claim was granted for.  The rank
    stores ``closing``, fences, and then looks at records; so either it saw the record published, or
-   the writer sees its ``closing``.  In that case, and when the claim's outcome is unknown (-3010), the
-   put *settles*: it asks whether the name holds its version.  It never puts a second time.
+   the writer sees its ``closing``.  In that case, and when the rank is beyond its time to serve (it may have
+   been given up), and when the claim's outcome is unknown (-3010), the put *settles*: it asks whether the name holds its version.  It never puts a second time.
 5. A version is zeroed before a put gives up, whatever the reason; from then on its claim is void.
 """
 
@@ -207,17 +207,17 @@ def publish(client: ClientActor, granted: list[Draft], deadline: float) -> Opera
         granted[0].replicas[0].handle.segment.memory.fence()
     doubtful = []
     for draft in granted:
-        if any(stands(draft, replica) for replica in draft.replicas):
+        if any(stands(draft, replica, client.now) for replica in draft.replicas):
             _succeed(client, draft)
         else:
             doubtful.append(draft)
     yield from _settle_published(client, doubtful, deadline)
 
 
-def stands(draft: Draft, replica: Replica) -> bool:
+def stands(draft: Draft, replica: Replica, now: float) -> bool:
     """Whether the replica's segment is still what the name was granted for."""
     handle = replica.handle
-    return handle.segment.serves(draft.terms.get(handle.rank, 0), handle.member.segment)
+    return handle.segment.serves(draft.terms.get(handle.rank, 0), handle.member.segment, now)
 
 
 def _succeed(client: ClientActor, draft: Draft) -> None:

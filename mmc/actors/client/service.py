@@ -15,7 +15,6 @@ from mmc.actors.contract import EVENTS, META, Subscribe
 from mmc.actors.link import Link, Ticket
 from mmc.cache.membership import MemberState
 from mmc.errors import Code, RemoteProtocolError
-from mmc.segments.layout import AT_DEAD
 from mmc.segments.reader import Reader
 from mmc.wire import replies, requests
 from mmc.wire.codec import decode_body, decode_header
@@ -72,6 +71,7 @@ class ClientActor:
         self.hits = 0
         self._told = (0, 0)
         self._tell_at = 0.0
+        self.lease_ttl_ms = 0
         self.now = 0.0
 
     # The interface of an actor
@@ -200,6 +200,7 @@ class ClientActor:
     def _on_open(self, welcome: replies.Welcome, now: float) -> None:
         self._told = (0, 0)
         self._tell_at = now + self.limits.report_ms / 1000
+        self.lease_ttl_ms = welcome.lease_ttl_ms
         self._effects.append(Subscribe(welcome.events_url, (MEMBER,)))
         self._take_members(welcome.view, welcome.members)
 
@@ -233,7 +234,7 @@ class ClientActor:
             if member.rank not in self.ranks and member.path:
                 self._take_up(member)
         for identity, handle in list(self._parted.items()):
-            if handle.segment.words[AT_DEAD]:
+            if handle.segment.is_dead:
                 del self._parted[identity]
         segments = {rank: self.ranks[rank].segment for rank in sorted(self.ranks)}
         if segments != self.reader.segments:

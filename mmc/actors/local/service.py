@@ -147,6 +147,7 @@ class LocalActor:
         self._now = now
         self.is_live = False
         self._effects += self.desk.close()
+        self.keeper.segment.words[AT_SERVE_UNTIL] = 0  # seen by whoever sees what the message brings about
         self._ask(requests.Leave(), self._left)
         return self._flush()
 
@@ -194,6 +195,8 @@ class LocalActor:
         if not isinstance(ticket.reply, replies.Admitted):
             if ticket.code != Code.UNKNOWN_SEQUENCE:
                 self.refusal = ticket.code
+                if ticket.code == Code.EXISTS:  # while it was given up, another took its number
+                    self.rank = None
                 if isinstance(ticket.reply, replies.Failure):
                     self.refusal_sentence = ticket.reply.sentence
                 self._effects.append(Note(JOIN_REFUSED, ticket.code.name))

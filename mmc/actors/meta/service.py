@@ -151,6 +151,7 @@ class MetaActor:
             self._events_url,
             self.roster.table.view,
             self.roster.table.members() if hello.kind == PeerKind.CLIENT else (),
+            self._limits.lease_ttl_ms,
         )
         return self.reception.reply(request, welcome)
 

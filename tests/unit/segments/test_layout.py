@@ -10,6 +10,7 @@ from mmc.segments.layout import (
     AT_KEEP,
     AT_PINS,
     AT_RECORDS,
+    AT_SERVE_UNTIL,
     AT_TERM,
     FORMAT,
     PAGE,
@@ -98,11 +99,13 @@ def test_a_damaged_superblock_is_no_segment(at: int, value: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "value"), [(AT_CLOSING, TERM + 1), (AT_TERM, TERM + 1), (AT_DEAD, 1), (AT_ID, 1)]
+    ("at", "value"),
+    [(AT_CLOSING, TERM + 1), (AT_TERM, TERM + 1), (AT_DEAD, 1), (AT_ID, 1), (AT_SERVE_UNTIL, 6999)],
 )
 def test_a_segment_serves_a_claim_in_its_term_and_life_only(at: int, value: int) -> None:
-    """A writer is told when its rank is closing, in another term, dead, or another life."""
+    """A writer is told when its rank is closing, in another term, dead, another life, or beyond its time."""
     segment = heap_segment()
-    assert segment.serves(TERM, IDENTITY)
+    segment.words[AT_SERVE_UNTIL] = 7000
+    assert segment.serves(TERM, IDENTITY, 7.0)
     segment.words[at] = value
-    assert not segment.serves(TERM, IDENTITY)
+    assert not segment.serves(TERM, IDENTITY, 7.0)
