@@ -27,8 +27,8 @@ from mmc.wire.shapes import (
 class Hello(Message):
     """Opens a session for a client id, to whose lock file a rank looks for signs of life.
 
-    ``target`` is the segment of the rank that is meant, or 0: an address may have passed to another.  ``left``
-    is the client's session before this one, or 0: it ends, so that nothing late is executed in it.
+    ``target`` is the segment of the rank that is meant, or 0: an address may have passed to another.
+    ``left`` is the client's session before this one, or 0: it ends, so that nothing late runs in it.
     """
 
     operation = Operation.HELLO

@@ -15,7 +15,11 @@ _MICROSECOND = 1e-6
 
 @dataclass(slots=True)
 class Mix:
-    """How often what goes wrong; probabilities per message, event or stall."""
+    """How often what goes wrong; probabilities per message, event or stall.
+
+    ``ordered``: links neither overtake nor repeat nor lose, as long as they hold; ``uneven``: some links are
+    worse than others; ``drift``: by how much clocks run too fast or too slow, at most.
+    """
 
     lost: float = 0.0
     repeated: float = 0.0
@@ -29,6 +33,9 @@ class Mix:
     longest_stall_s: float = 0.3
     buffers_stores: bool = True
     crash_at_stall: float = 0.0
+    ordered: bool = False
+    uneven: bool = False
+    drift: float = 0.0
 
 
 CALM = Mix(run_length=1e9, long_stall=0.0)
@@ -47,11 +54,20 @@ class Chance:
         """A random 63-bit number, as services and clients draw."""
         return self.random.getrandbits(63)
 
-    def copies(self, *, event: bool) -> int:
+    def link(self) -> tuple[float, float]:
+        """How much slower than others a link is, and how much worse."""
+        if not self.mix.uneven:
+            return 1.0, 1.0
+        return self.random.choice((0.3, 1.0, 5.0)), self.random.choice((0.0, 1.0, 2.0))
+
+    def copies(self, badness: float, *, event: bool) -> int:
         """How often a message arrives: not at all, once, or twice."""
         mix = self.mix
         lost, repeated = (mix.event_lost, mix.event_repeated) if event else (mix.lost, mix.repeated)
+        if mix.ordered:
+            lost, repeated = (lost, 0.0) if event else (0.0, 0.0)
         drawn = self.random.random()
+        lost *= badness
         if drawn < lost:
             return 0
         return 2 if drawn < lost + repeated else 1
@@ -86,6 +102,10 @@ class Chance:
         if self.random.random() < self.mix.long_stall:
             return self.random.uniform(0.0, self.mix.longest_stall_s)
         return self.random.expovariate(1.0) * 20 * _MICROSECOND
+
+    def clock_rate(self) -> float:
+        """How fast a clock runs against the true time."""
+        return self.random.uniform(1 - self.mix.drift, 1 + self.mix.drift)
 
     def split(self, size: int) -> int:
         """Where a copy of several words is interrupted."""

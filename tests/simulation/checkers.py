@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from mmc.actors.client.asking import ObjectInfo
 from mmc.errors import Code
 from mmc.identifiers import Location
+from mmc.segments.layout import AT_ID
 from mmc.wire.codec import Header
 from mmc.wire.operations import CommandKind, Operation
 from mmc.wire.sequence import Frames
@@ -85,6 +86,7 @@ class Visibility(Checker):
         self._lost_early: dict[int, str] = {}
         self._commanded: set[Location] = set()
         self._going: set[tuple[str, int, int]] = set()
+        self.given_up: set[int] = set()
 
     def doom(self, key: bytes, command: int, place: Location) -> None:
         """The meta service has commanded a replica to go."""
@@ -147,16 +149,26 @@ class Visibility(Checker):
 
     def finished_put(self, put: Put) -> None:
         """A put was answered."""
+        if put.is_acknowledged and self.given_up.intersection(self.cluster.segments_of(put)):
+            put.gone_at = self.world.now
         reason = self._lost_early.get(put.number)
         if put.is_acknowledged and reason is not None and not self.cluster.places_of(put):
             self.fail(f"put {put.number} is acknowledged and was lost by {reason}", put.key)
 
     def lost_rank(self, rank: RankProcess) -> None:
-        """The meta service has given a rank up."""
+        """The meta service has given a rank up: what is published there, or is about to be, is lost."""
+        self.given_up.add(rank.shared.words[AT_ID])
         for stored in rank.inspection.all_stored():
             put = self.cluster.history.by_number.get(stored.number)
-            if put is not None:
-                put.gone_at = self.world.now
+            if put is None:
+                continue
+            put.gone_at = self.world.now
+            if self.given_up.issuperset(self.cluster.segments_of(put)):
+                put.removed_at = put.removed_at or self.world.now
+
+    def returned(self, segment: int) -> None:
+        """A segment is a member's again, or for the first time."""
+        self.given_up.discard(segment)
 
     def missed(self, key: bytes, started: float) -> None:
         """A get or exist that began at a time said that there is no such object."""
@@ -279,12 +291,18 @@ class Leases(Checker):
         if until <= self.world.now:
             return
         self._promises[key, client] = max(until, self._promises.get((key, client), 0.0))
-        if not self.cluster.places_of_key(key) and not self.cluster.lost_ranks:
+        is_lossless = not self.cluster.lost_ranks and not self.cluster.lost_segments
+        if is_lossless and not self.cluster.places_of_key(key):
             self.fail(f"{key!r} is leased to {client} and is not there", key)
 
     def ended(self, key: bytes, client: str) -> None:
         """A client is about to end its lease."""
         self._promises.pop((key, client), None)
+
+    def left(self, client: str) -> None:
+        """A client that said goodbye counts on nothing any more."""
+        for promise in [promise for promise in self._promises if promise[1] == client]:
+            del self._promises[promise]
 
     def retired(self, rank: RankProcess, record: int, reason: str) -> None:
         """A rank is about to invalidate a published record."""
@@ -369,7 +387,7 @@ class Replicas(Checker):
 
 
 class Removal(Checker):
-    """S8: once a remove has answered 0, no later get or exist finds that object."""
+    """S8: once a remove has answered 0, no later get or exist finds that object on ranks in touch."""
 
     name = "S8 removal"
 
@@ -381,14 +399,23 @@ class Removal(Checker):
 
     def read(self, started: float, put: Put) -> None:
         """A get that began at a time has found a put."""
-        if put.removed_at is not None and put.removed_at < started:
+        if self._is_gone(put, started):
             self.fail(f"put {put.number} was removed and is read", put.key)
 
     def found(self, started: float, key: bytes) -> None:
         """An exist that began at a time has found something."""
         puts = self.cluster.history.puts[key]
-        if all(put.is_refused or (put.removed_at is not None and put.removed_at < started) for put in puts):
+        if all(put.is_refused or self._is_gone(put, started) for put in puts):
             self.fail(f"{key!r} exists, and every put of it was removed or refused", key)
+
+    def _is_gone(self, put: Put, started: float) -> bool:
+        """Whether nobody may find a put: it was removed, and lies on no rank that does not know that."""
+        if put.removed_at is None or put.removed_at >= started:
+            return False
+        in_touch = {
+            peer.member.segment for peer in self.cluster.meta.actor.roster.table.peers() if peer.reported
+        }
+        return in_touch.issuperset(self.cluster.segments_of(put))
 
 
 class Bounded(Checker):

@@ -17,14 +17,16 @@ from mmc.errors import Code
 from mmc.identifiers import Member
 from mmc.plans import Plan
 from mmc.segments.layout import Segment, open_segment
+from tests.simulation.clocks import Clock
 from tests.simulation.memory import ProcessMemory, SharedBytes
-from tests.simulation.network import Network
-from tests.simulation.processes import META_ROUTE, Process
+from tests.simulation.network import META_ROUTE, Network
+from tests.simulation.processes import Process
 from tests.simulation.services import BOOT_ID
 from tests.simulation.settings import Settings
 from tests.simulation.world import Strand, World
 
 _CLOCK_PER_S = 16
+_PARTING_S = 0.02
 T = TypeVar("T")
 
 
@@ -34,15 +36,16 @@ class ClientProcess(Process):
     actor: ClientActor
 
     def __init__(
-        self, world: World, network: Network, settings: Settings, name: str,
+        self, world: World, network: Network, clock: Clock, settings: Settings, name: str,
         segment_at: Callable[[str], SharedBytes | None], *, writable: bool,
     ) -> None:  # fmt: skip
         """``segment_at`` gives the memory behind a member's path."""
-        super().__init__(world, network, name)
+        super().__init__(world, network, name, clock)
         self.limits = settings.client
         self.id = world.chance.word()
         self.writable = writable
         self.leasing: set[bytes] = set()
+        self.is_leaving = False
         self._segment_at = segment_at
         self._urls: dict[int, str] = {}
         self._waiting: dict[Call[Any], Strand] = {}
@@ -53,7 +56,7 @@ class ClientProcess(Process):
 
     def start(self) -> None:
         """Say hello."""
-        self.perform(self.actor.start(self.world.now))
+        self.perform(self.actor.start(self.now))
         self.set_timer()
 
     def _attach(self, member: Member) -> Segment | None:
@@ -74,12 +77,13 @@ class ClientProcess(Process):
         assert isinstance(to, int)
         member = self.actor.members.get(to)
         if member is not None:
+            self._urls = {rank: url for rank, url in self._urls.items() if url != member.control_url}
             self._urls[to] = member.control_url
             target = member.control_url.removeprefix("sim:").encode()
             self.network.send(self.route, target, frames, brokered=False)
 
     def address_of(self, source: bytes) -> Address | None:
-        """A rank's number, if its socket is still the one that was asked."""
+        """The number of the rank that was last asked at this address."""
         if source == META_ROUTE:
             return META
         url = f"sim:{source.decode()}"
@@ -92,7 +96,7 @@ class ClientProcess(Process):
         calls: list[Call[T]] = []
 
         def begin() -> list[Effect]:
-            call, effects = self.actor.begin(operation, self.world.now)
+            call, effects = self.actor.begin(operation, self.now)
             calls.append(call)
             return effects
 
@@ -107,7 +111,7 @@ class ClientProcess(Process):
                 assert strand is not None
                 self._waiting[call] = strand
                 strand.park()
-            self.locked(lambda: self.actor.advance(call, self.world.now))
+            self.locked(lambda: self.actor.advance(call, self.now))
         return call.result()
 
     def _after_locked(self) -> None:
@@ -124,20 +128,30 @@ class ClientProcess(Process):
             return False
         del self._waiting[call]
         strand.kill()
-        self.spawn(lambda: self.locked(lambda: self.actor.cancel(call, self.world.now)))
+        self.spawn(lambda: self.locked(lambda: self.actor.cancel(call, self.now)))
         return True
 
     # What users call
 
     def do(self, plan: Plan[T], deadline: float) -> T:
-        """Carry out a call as the public client does."""
-        if not plan.try_hints(self.actor, int(self.world.now * _CLOCK_PER_S)):
+        """Carry out a call as the public client does, by a deadline in true time."""
+        deadline = self.clock.at(deadline)
+        if not plan.try_hints(self.actor, int(self.now * _CLOCK_PER_S)):
             self.run(plan.operation(self.actor, deadline))
         return plan.result()
 
     def view(self, key: bytes, deadline: float) -> Pinned | Code:
-        """Pin an object."""
-        return self.run(reading.pin(self.actor, key, deadline))
+        """Pin an object, by a deadline in true time."""
+        return self.run(reading.pin(self.actor, key, self.clock.at(deadline)))
+
+    def leave(self) -> None:
+        """Say goodbye, as a client that is closed does, and be no more."""
+        self.locked(lambda: self.actor.give_back_all(self.now))
+        strand = self.world.current
+        assert strand is not None
+        strand.pause(_PARTING_S)
+        self.locked(lambda: self.actor.say_goodbye(self.now))
+        strand.pause(_PARTING_S)
 
     def close_view(self, pinned: Pinned) -> None:
         """Let go of a pinned object."""

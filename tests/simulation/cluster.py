@@ -9,25 +9,32 @@ from types import TracebackType
 from typing import Self
 
 from mmc.cache.membership import MemberState
-from mmc.segments.layout import AT_ID, Segment
+from mmc.identifiers import ANY_RANK
+from mmc.segments.layout import AT_DEAD, AT_ID, Segment
 from mmc.wire.codec import RETRY, Header
 from mmc.wire.sequence import Frames
 from tests.simulation.chance import CALM, Chance, Mix
 from tests.simulation.checkers import Checkers
 from tests.simulation.clients import ClientProcess
+from tests.simulation.clocks import Clock
 from tests.simulation.history import History, Put
 from tests.simulation.memory import SharedBytes
-from tests.simulation.network import Network
+from tests.simulation.network import Broker, Network
 from tests.simulation.operations import Operations
 from tests.simulation.services import MetaProcess, RankProcess
 from tests.simulation.settings import Settings
 from tests.simulation.watching import MetaWatch, RankWatch, StoreWatch, watch_reply
-from tests.simulation.world import World
+from tests.simulation.world import BOOT, World
 
 KEYS = 6
 _START_S = 10.0
 _SEEN = {"replays": "replays", "joins": "joins", "duplicate sequence": "duplicates refused"}
 _CHECKED_EVERY = 5
+_LEAVING_S = 3.0
+_LOOKS_S = 0.01
+_AHEAD_S = 5000.0
+_SAID_DEAD = 0.5
+_KEPT = 0.5
 
 
 class Cluster:
@@ -45,6 +52,9 @@ class Cluster:
         self.network.on_send = self._sent
         self.written = b""
         self.lost_ranks = 0
+        self.lost_segments: list[RankProcess] = []
+        self._clock = self._drifting()
+        self._meta_clock = self._drifting()
         self._lives = 0
         self._unchecked = 0
         self._segments: dict[str, SharedBytes] = {}
@@ -53,7 +63,8 @@ class Cluster:
         self.ranks: list[RankProcess] = []
         self.meta = self._make_meta()
         for number in range(settings.ranks):
-            self.ranks.append(self._make_rank(f"rank-{number}", None))
+            wanted = number if settings.numbered else ANY_RANK
+            self.ranks.append(self._make_rank(f"rank-{number}", wanted, None))
         for number in range(settings.clients):
             writable = number >= settings.read_only_clients
             self.add_client(writable=writable)
@@ -63,11 +74,14 @@ class Cluster:
         ready = self.world.run_until(self.is_up, _START_S)
         assert ready, f"the cluster does not start\n{self.world.story.tail()}"
         self.world.chance.mix = self.mix
+        self.network.forget_links()
         for process in (*self.ranks, *self.clients):
             process.processor.left = self.world.chance.run_length()
 
     def is_up(self) -> bool:
         """Whether every rank is live and every client sees all of them."""
+        if self.meta.dead or any(rank.dead for rank in self.ranks):
+            return False
         peers = self.meta.actor.roster.table.peers()
         live = len(peers) == len(self.ranks) and all(
             peer.reported and peer.member.state == MemberState.LIVE for peer in peers
@@ -81,9 +95,20 @@ class Cluster:
         self._lives += 1
         return self._lives
 
+    def _drifting(self) -> Clock:
+        """The clock of a host."""
+        drift = self.mix.drift
+        if not drift:
+            return Clock(BOOT, 1.0, 0.0)
+        self.world.count("drifting clocks")
+        random = self.world.chance.random
+        return Clock(BOOT, random.uniform(1 - drift, 1 + drift), random.uniform(0.0, _AHEAD_S))
+
     def _make_meta(self) -> MetaProcess:
-        written = self.written if self.settings.persists else b""
-        meta = MetaProcess(self.world, self.network, self.settings, written, self._persist)
+        meta = MetaProcess(
+            self.world, self.network, self._meta_clock, self.settings, self.written,
+            self._persist,
+        )  # fmt: skip
         meta.life = self._life()
         watch = MetaWatch(self, meta)
 
@@ -100,8 +125,10 @@ class Cluster:
     def _persist(self, data: bytes) -> None:
         self.written = data
 
-    def _make_rank(self, name: str, shared: SharedBytes | None) -> RankProcess:
-        rank = RankProcess(self.world, self.network, self.settings, name, shared, self._is_alive)
+    def _make_rank(self, name: str, wanted: int, shared: SharedBytes | None) -> RankProcess:
+        rank = RankProcess(
+            self.world, self.network, self._clock, self.settings, name, wanted, shared, self._is_alive
+        )
         rank.life = self._life()
         self._segments[f"/{name}"] = rank.shared
         RankWatch(self, rank)
@@ -128,8 +155,9 @@ class Cluster:
         """A client process starts."""
         name = f"client-{len(self.clients)}"
         client = ClientProcess(
-            self.world, self.network, self.settings, name, self._segments.get, writable=writable
-        )
+            self.world, self.network, self._clock, self.settings, name, self._segments.get,
+            writable=writable,
+        )  # fmt: skip
         client.life = self._life()
         client.processor.on_crash = lambda: self.crash_client(client)
         self.clients.append(client)
@@ -138,8 +166,8 @@ class Cluster:
         return client
 
     def living_clients(self) -> list[ClientProcess]:
-        """The clients that have not crashed."""
-        return [client for client in self.clients if not client.dead]
+        """The clients that neither crashed nor are about to leave."""
+        return [client for client in self.clients if not client.dead and not client.is_leaving]
 
     def client_named(self, name: str) -> ClientProcess | None:
         """The client process of this name."""
@@ -148,7 +176,8 @@ class Cluster:
     def rank_of(self, segment: Segment) -> RankProcess:
         """The rank whose segment this is, as some process sees it."""
         identity = segment.id
-        return next(rank for rank in self.ranks if rank.shared.words[AT_ID] == identity)
+        known = (*self.ranks, *self.lost_segments)
+        return next(rank for rank in known if rank.shared.words[AT_ID] == identity)
 
     # Mishaps
 
@@ -166,19 +195,70 @@ class Cluster:
         client.processor.armed = operations
         client.processor.left = operations
 
-    def restart_meta(self) -> None:
+    def let_client_leave(self, client: ClientProcess) -> None:
+        """A client without calls says goodbye and ends."""
+        self.world.count("client departures")
+        self.checkers.leases.left(client.name)
+        client.is_leaving = True
+
+        def leave() -> None:
+            client.leave()
+            self.history.abandon(client.name, self.world.now)
+            client.crash()
+
+        client.spawn(leave)
+
+    def restart_meta(self, away_s: float = 0.0) -> None:
         """The meta service dies and starts again, with what it wrote down."""
+        if self.meta.dead:
+            return
         self.world.count("meta restarts")
         self.meta.crash()
+        self.world.after(away_s, self._revive_meta)
+
+    def _revive_meta(self) -> None:
         self.meta = self._make_meta()
 
-    def restart_rank(self, rank: RankProcess) -> RankProcess:
-        """A local service dies and starts again on its segment."""
-        self.world.count("rank restarts")
+    def restart_rank(self, rank: RankProcess, away_s: float = 0.0, *, keeps_segment: bool = True) -> None:
+        """A local service dies and starts again: on its segment, or, where that is lost, on a new one."""
+        if rank.dead:
+            return
+        self.world.count("rank restarts" if keeps_segment else "segments lost")
         rank.crash()
-        again = self._make_rank(rank.name, rank.shared)
+        if not keeps_segment:
+            self.world.log("segment lost", rank.name)
+            self.lost_segments.append(rank)
+            if self.world.chance.random.random() < _SAID_DEAD:
+                rank.shared.words[AT_DEAD] = 1
+        self.world.after(away_s, lambda: self._revive_rank(rank, rank.shared if keeps_segment else None))
+
+    def _revive_rank(self, rank: RankProcess, shared: SharedBytes | None) -> None:
+        again = self._make_rank(rank.name, rank.wanted, shared)
+        again.processor.left = self.world.chance.run_length()
         self.ranks[self.ranks.index(rank)] = again
-        return again
+
+    def let_rank_leave(self, rank: RankProcess) -> None:
+        """A local service leaves the cluster; later it comes back, with its segment or without."""
+        if rank.dead:
+            return
+        self.world.count("rank departures")
+        keeps_segment = self.world.chance.random.random() < _KEPT
+        left_at = self.world.now
+
+        def leave() -> None:
+            rank.locked(lambda: rank.actor.leave(rank.now))
+            strand = self.world.current
+            assert strand is not None
+            while not rank.actor.has_left and self.world.now < left_at + _LEAVING_S:
+                strand.pause(_LOOKS_S)
+            self.restart_rank(rank, _LEAVING_S, keeps_segment=keeps_segment)
+
+        rank.spawn(leave)
+
+    def restart_broker(self, broker: Broker, away_s: float) -> None:
+        """A broker dies with all that is in it, and starts again."""
+        self.world.count("broker restarts")
+        self.network.restart(broker, away_s)
 
     def _sent(self, source: bytes, header: Header, frames: Frames) -> None:
         if header.flags & RETRY:
@@ -209,6 +289,14 @@ class Cluster:
             for rank in self.ranks
             for stored in rank.inspection.all_stored()
             if stored.key == key
+        ]
+
+    def segments_of(self, put: Put) -> list[int]:
+        """The ids of the segments, lost ones too, that hold the bytes of a put."""
+        return [
+            rank.shared.words[AT_ID]
+            for rank in (*self.ranks, *self.lost_segments)
+            if any(stored.number == put.number for stored in rank.inspection.all_stored())
         ]
 
     def has_room(self) -> bool:

@@ -1,7 +1,10 @@
 """The end of a run: when nothing goes wrong any more, everything comes to rest, and all is accounted for.
 
-L1 and the balance of S6 are judged here: what is listed is readable, what is stored is listed, puts
-succeed again, and once every object is removed all space is free in one piece.
+What is listed is readable, and what is stored is listed.  Judged here as well:
+
+- L1: a put of a third of a pool succeeds, whatever the pool is full of.
+- L3: while the meta service is dead, every client reads what it read before; the next one knows it all again.
+- S6: once every object is removed, all space is free in one piece.
 """
 
 from __future__ import annotations
@@ -17,9 +20,13 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.history import SMALLEST, Act
 
 REST: tuple[str, object] = ("", None)
-_CALLS_S = 60.0
+_CALLS_S = 150.0
 _REST_S = 40.0
 _CALL_S = 5.0
+_ASLEEP_S = 100.0
+_RECOVERY_S = 5.0
+_STILL_S = 1.2
+_SHARE_OF_POOL = 3
 _LEASE_SLACK_S = 0.5
 
 
@@ -36,6 +43,7 @@ class Ending:
         self._world.chance.mix = CALM
         self._cluster.network.heal()
         history = self._cluster.history
+        self._await(self._are_awake, _ASLEEP_S, "everybody wakes")
         self._await(lambda: not history.running, _CALLS_S, "calls end")
         if not self._cluster.living_clients():
             self._cluster.add_client()
@@ -44,13 +52,29 @@ class Ending:
             client.processor.left = 10**9
         mix = self._cluster.mix
         self._world.run_for(mix.delay_s if mix.delayed else 0.0)
-        self._await(lambda: self._unrest() == REST, _REST_S, "the cluster comes to rest")
+        self._rest("the cluster comes to rest")
         self._check_listed()
         self._look_at_everything()
+        self._outlive_the_meta_service()
+        self._end_leases()
         self._put_again()
+        self._rest("the cluster rests with its last puts")
         self._remove_everything()
-        self._await(lambda: self._unrest() == REST, _REST_S, "the cluster comes to rest again")
+        self._rest("the cluster comes to rest again")
         self._await(self._is_whole, _REST_S, "all space comes back in one piece (S6)")
+
+    def _are_awake(self) -> bool:
+        cluster = self._cluster
+        processes = (cluster.meta, *cluster.ranks, *cluster.living_clients())
+        return not any(process.dead or process.stopped_until > self._world.now for process in processes)
+
+    def _rest(self, what: str) -> None:
+        """Wait until nothing is going on, and nothing begins again by itself."""
+        while True:
+            self._await(lambda: self._unrest() == REST, _REST_S, what)
+            self._world.run_for(_STILL_S)
+            if self._unrest() == REST:
+                return
 
     def _await(self, holds: Callable[[], bool], limit_s: float, what: str) -> None:
         if not self._world.run_until(holds, limit_s):
@@ -123,22 +147,44 @@ class Ending:
                 if code not in (Code.OK, Code.NOT_FOUND):
                     self._fail(f"{client.name} is told {code!r} of {key!r} at rest", key)
 
-    def _put_again(self) -> None:
-        """L1: a put of a new key succeeds."""
-        operations, history = self._cluster.operations, self._cluster.history
-        for position, client in enumerate(self._cluster.living_clients()):
-            if not client.writable or not self._cluster.has_room():
-                continue
-            key = history.add_key(b"last %d" % position)
-            act = self._finish(operations.put(client, [key], [SMALLEST * 4], 1, (), _CALL_S))
-            if act.codes != [Code.OK]:
-                self._fail(f"L1: a put at rest is answered {act.codes}", key)
+    def _outlive_the_meta_service(self) -> None:
+        """L3: reads go on without it, and its successor knows everything."""
+        cluster, operations = self._cluster, self._cluster.operations
+        stored = [entry.key for entry in cluster.meta.actor.naming.names]
+        cluster.restart_meta(_CALL_S)
+        for client in cluster.living_clients():
+            for key in stored:
+                act = self._finish(operations.get(client, [key], None, _CALL_S / 2))
+                if act.codes != [Code.OK]:
+                    self._fail(f"L3: without a meta service {client.name} is told {act.codes}", key)
+        self._await(lambda: not cluster.meta.dead, 2 * _CALL_S, "the meta service starts again")
+        self._await(cluster.is_up, _RECOVERY_S, "L3: the next meta service knows all ranks")
+        keys = list(cluster.history.keys)
+        for client in cluster.living_clients():
+            told = self._finish(operations.query(client, keys, _CALL_S)).codes
+            for key, code in zip(keys, told, strict=True):
+                if code != (Code.OK if key in stored else Code.NOT_FOUND):
+                    self._fail(f"L3: the next meta service tells {client.name} {code!r}", key)
 
-    def _remove_everything(self) -> None:
-        """Once leases have ended, every key can be removed, and is gone."""
+    def _end_leases(self) -> None:
         leases = self._cluster.meta.actor.naming.leases
         longest = self._cluster.settings.meta.lease_max_ms / 1000 + _LEASE_SLACK_S
         self._await(lambda: not len(leases), longest, "leases end")
+
+    def _put_again(self) -> None:
+        """L1: a put of a new key succeeds, small or large."""
+        cluster, history = self._cluster, self._cluster.history
+        for position, client in enumerate(cluster.living_clients()):
+            for size in (SMALLEST * 4, cluster.settings.capacity // _SHARE_OF_POOL):
+                if not client.writable or not cluster.has_room():
+                    continue
+                key = history.add_key(b"last %d of %d" % (position, size))
+                act = self._finish(cluster.operations.put(client, [key], [size], 1, (), _CALL_S))
+                if act.codes != [Code.OK]:
+                    self._fail(f"L1: a put of {size} bytes at rest is answered {act.codes}", key)
+
+    def _remove_everything(self) -> None:
+        """Every key can be removed, and is gone."""
         operations, keys = self._cluster.operations, list(self._cluster.history.keys)
         clients = self._cluster.living_clients()
         self._finish(operations.remove(clients[0], keys, _CALL_S))

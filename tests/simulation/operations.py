@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from mmc.actors.client import asking
 from mmc.actors.client.asking import ObjectInfo
+from mmc.actors.client.listing import Listing, list_keys
 from mmc.errors import Code
-from mmc.plans import CodesPlan, ExistPlan, PutPlan, QueryPlan, ReadPlan, lease_plan
+from mmc.plans import CodesPlan, ExistPlan, LeasePlan, PutPlan, QueryPlan, ReadPlan, unlease_plan
+from mmc.wire.replies import KeyPage
 from tests.simulation.checkers import OpenView
 from tests.simulation.clients import ClientProcess
 from tests.simulation.history import Act, Put
@@ -17,10 +19,6 @@ from tests.simulation.split_puts import SplitPutPlan
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
-
-HOLDER_SHARE = 0.99
-"""The holder of a lease counts one per cent less, from the first sending."""
-
 
 _SPLIT_SHARE = 4
 """Every so many puts of one replica anywhere are made in two calls."""
@@ -168,8 +166,9 @@ class Operations:
         """Lease objects."""
 
         def work(act: Act) -> None:
-            act.codes = client.do(lease_plan(keys, ttl_ms), act.deadline)
-            until = act.started + ttl_ms / 1000 * HOLDER_SHARE
+            plan = LeasePlan(keys, ttl_ms)
+            act.codes = client.do(plan, act.deadline)
+            until = client.clock.when(plan.until)
             for key, code in zip(keys, act.codes, strict=True):
                 if code == Code.OK:
                     self._cluster.checkers.leases.granted(key, client.name, until)
@@ -178,17 +177,45 @@ class Operations:
         client.leasing.update(keys)
         return self._begin(client, "lease", keys, timeout, work)
 
-    def unlease(self, client: ClientProcess, keys: Sequence[bytes], timeout: float) -> Act:
-        """End leases."""
+    def unlease(
+        self, client: ClientProcess, keys: Sequence[bytes], timeout: float, *, abandoned: bool = False
+    ) -> Act:
+        """End leases; ``abandoned``: those of clients that left as well."""
 
         def work(act: Act) -> None:
-            act.codes = client.do(CodesPlan(keys, asking.unlease), act.deadline)
+            act.codes = client.do(unlease_plan(keys, abandoned=abandoned), act.deadline)
             client.leasing.difference_update(keys)
 
         for key in keys:
             self._cluster.checkers.leases.ended(key, client.name)
         client.leasing.update(keys)
         return self._begin(client, "unlease", keys, timeout, work)
+
+    def list(self, client: ClientProcess, timeout: float) -> Act:
+        """List all keys, page by page."""
+
+        def work(act: Act) -> None:
+            listing = Listing(b"")
+            deadline = client.clock.at(act.deadline)
+            while not listing.is_complete:
+                page = client.run(list_keys(client.actor, deadline, cursor=listing.cursor))
+                if not isinstance(page, KeyPage):
+                    act.codes.append(page)
+                    return
+                for key in listing.take(page):
+                    self._cluster.checkers.removal.found(act.started, key.encode())
+            act.codes.append(Code.OK)
+
+        return self._begin(client, "list", [], timeout, work)
+
+    def status(self, client: ClientProcess, timeout: float) -> Act:
+        """Ask for the counters of the cluster."""
+
+        def work(act: Act) -> None:
+            told = client.run(asking.status(client.actor, client.clock.at(act.deadline)))
+            act.codes.append(told if isinstance(told, Code) else Code.OK)
+
+        return self._begin(client, "status", [], timeout, work)
 
     def view(self, client: ClientProcess, key: bytes, hold_s: float, timeout: float) -> Act:
         """Look at an object in place for a while."""

@@ -23,11 +23,11 @@ from mmc.actors.contract import (
     Subscribe,
 )
 from mmc.wire.sequence import Frames
+from tests.simulation.clocks import Clock
 from tests.simulation.memory import Processor
-from tests.simulation.network import Network
+from tests.simulation.network import META_ROUTE, Network
 from tests.simulation.world import Strand, World
 
-META_ROUTE = b"meta"
 _TICK_S = 0.001
 _SPINS_MAX = 30
 
@@ -37,10 +37,11 @@ class Process:
 
     actor: Actor
 
-    def __init__(self, world: World, network: Network, name: str) -> None:
+    def __init__(self, world: World, network: Network, name: str, clock: Clock) -> None:
         """Connected; its subclass gives it an actor and starts it."""
         self.world = world
         self.network = network
+        self.clock = clock
         self.name = name
         self.route = name.encode()
         self.topics: tuple[bytes, ...] = ()
@@ -57,6 +58,11 @@ class Process:
         self._spins = 0
         self._strands: dict[Strand, None] = {}
         network.connect(self)
+
+    @property
+    def now(self) -> float:
+        """The time, as far as this process knows."""
+        return self.clock.at(self.world.now)
 
     # What arrives
 
@@ -91,13 +97,13 @@ class Process:
     def _step(self, item: tuple[Address, Frames] | None) -> list[Effect]:
         if item is not None:
             self._spins = 0
-            return self.actor.receive(*item, self.world.now)
+            return self.actor.receive(*item, self.now)
         deadline = self.actor.next_deadline()
-        if deadline is None or deadline > self.world.now:
+        if deadline is None or deadline > self.now:
             return []
-        effects = self.actor.expire(self.world.now)
+        effects = self.actor.expire(self.now)
         deadline = self.actor.next_deadline()
-        idle = not effects and deadline is not None and deadline <= self.world.now
+        idle = not effects and deadline is not None and deadline <= self.now
         self._spins = self._spins + 1 if idle else 0
         assert self._spins < _SPINS_MAX, f"{self.name} spins: it is due again and does nothing"
         return effects
@@ -139,7 +145,7 @@ class Process:
         deadline = self.actor.next_deadline()
         if deadline is None:
             return
-        at = max(deadline, self.world.now + _TICK_S)
+        at = max(self.clock.when(deadline), self.world.now + _TICK_S)
         if self._timer_at is None or at < self._timer_at:
             self._timer_at = at
             self.world.after(at - self.world.now, lambda: self._ring(at))

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from mmc.actors.local import LocalActor
 from mmc.actors.meta import MetaActor
-from mmc.identifiers import ANY_RANK
 from mmc.segments.layout import Segment, format_segment, plan_layout
 from mmc.wire.requests import Join
+from tests.simulation.clocks import Clock
 from tests.simulation.inspection import Inspection
 from tests.simulation.memory import ProcessMemory, SharedBytes
-from tests.simulation.network import Network
-from tests.simulation.processes import META_ROUTE, Process
+from tests.simulation.network import META_ROUTE, Network
+from tests.simulation.processes import Process
 from tests.simulation.settings import Settings
 from tests.simulation.world import World
 
@@ -25,14 +25,14 @@ class MetaProcess(Process):
     actor: MetaActor
 
     def __init__(
-        self, world: World, network: Network, settings: Settings, written: bytes,
+        self, world: World, network: Network, clock: Clock, settings: Settings, written: bytes,
         persist: Callable[[bytes], None],
     ) -> None:  # fmt: skip
         """``written`` is what an earlier life persisted."""
-        super().__init__(world, network, META_ROUTE.decode())
+        super().__init__(world, network, META_ROUTE.decode(), clock)
         self._persist = persist
         self.actor = MetaActor(
-            settings.meta, settings.wire, world.chance.word, world.now, events_url="sim:",
+            settings.meta, settings.wire, world.chance.word, self.now, events_url="sim:",
             written=written,
         )  # fmt: skip
 
@@ -76,11 +76,12 @@ class RankProcess(Process):
     actor: LocalActor
 
     def __init__(
-        self, world: World, network: Network, settings: Settings, name: str,
+        self, world: World, network: Network, clock: Clock, settings: Settings, name: str, wanted: int,
         shared: SharedBytes | None, lives: Callable[[int], bool],
     ) -> None:  # fmt: skip
         """``shared``: the segment that an earlier life left, or None to begin with a fresh one."""
-        super().__init__(world, network, name)
+        super().__init__(world, network, name, clock)
+        self.wanted = wanted
         layout = plan_layout(
             settings.capacity, settings.records, settings.local.clients_max,
             settings.local.pins_per_client,
@@ -94,17 +95,17 @@ class RankProcess(Process):
             self.shared = shared
             self.segment = Segment(ProcessMemory(shared, self.processor), layout)
         self.inspection = Inspection(self.shared, layout)
-        wanted = Join(
-            ANY_RANK, 0, self.segment.id, BOOT_ID, layout.capacity, layout.records,
+        join = Join(
+            wanted, 0, self.segment.id, BOOT_ID, layout.capacity, layout.records,
             f"/{name}", f"sim:{name}", 0, 0,
         )  # fmt: skip
         self.actor = LocalActor(
             self.segment, settings.local, settings.wire, settings.client, world.chance.word,
-            Watch(lives), wanted,
+            Watch(lives), join,
         )  # fmt: skip
         self.processor.drain()
 
     def start(self) -> None:
         """Begin to join."""
-        self.perform(self.actor.start(self.world.now))
+        self.perform(self.actor.start(self.now))
         self.set_timer()

@@ -75,7 +75,7 @@ class Settings:
     local: LocalLimits = field(default=LOCAL)
     client: ClientLimits = field(default=CLIENT)
     read_only_clients: int = 0
-    persists: bool = True
+    numbered: bool = False
 
 
 def draw_settings(random: Random) -> Settings:
@@ -116,7 +116,7 @@ def draw_settings(random: Random) -> Settings:
             dram="",
             bytes_per_record=1024,
             clients_max=12,
-            pins_per_client=8,
+            pins_per_client=random.choice((2, 8)),
             heartbeat_ms=500,
             reserve_ahead_bytes=random.choice((1, 4096, 16384)),
             reserve_share=random.choice((2, 4, 16)),
@@ -138,8 +138,8 @@ def draw_settings(random: Random) -> Settings:
             locations_max=random.choice((1, 4, 64)),
             keys_per_message=random.choice((1, 3, 8)),
             background_tick_ms=50,
-            report_ms=600_000,
+            report_ms=random.choice((100, 600_000)),
         ),
-        read_only_clients=0,
-        persists=True,
+        read_only_clients=random.choice((0, 0, 1)),
+        numbered=random.random() < 0.5,
     )

@@ -15,13 +15,17 @@ from tests.simulation.chance import Mix
 from tests.simulation.clients import ClientProcess
 from tests.simulation.cluster import Cluster
 from tests.simulation.ending import Ending
+from tests.simulation.network import EVERYBODY
+from tests.simulation.processes import Process
+from tests.simulation.services import RankProcess
 from tests.simulation.settings import Settings, draw_settings
 
 OPERATIONS = 60
 """How many operations a run begins."""
 
 _RUNNING_MAX = 8
-_CLIENTS_MAX = 9
+_CLIENTS_MAX = 11
+_STEPS_LEAST = 2000
 _SHARE_OF_POOL = 3
 _INTO_BUFFERS = 0.4
 
@@ -45,6 +49,9 @@ def draw_mix(random: Random) -> Mix:
         longest_stall_s=rate(0.01, 0.3, 1.5),
         buffers_stores=random.random() < 0.8,
         crash_at_stall=rate(0.0, 0.0, 0.001),
+        ordered=random.random() < 0.4,
+        uneven=random.random() < 0.3,
+        drift=rate(0.0, 0.0, 0.0001, 0.009),
     )
 
 
@@ -74,15 +81,23 @@ class Swarm:
             (self._lease, random.choice((0, 0, 2))),
             (self._unlease, random.choice((0, 1))),
             (self._view, random.choice((0, 1, 3))),
+            (self._list, random.choice((0, 1))),
+            (self._status, random.choice((0, 0, 1))),
         ]
         self._mishaps: list[tuple[Callable[[], None], float]] = [
             (self._crash, random.choice((0.0, 0.0, 0.05))),
             (self._arm, random.choice((0.0, 0.05))),
-            (self._cut, random.choice((0.0, 0.0, 0.02))),
+            (self._leave, random.choice((0.0, 0.0, 0.03))),
+            (self._cut, random.choice((0.0, 0.0, 0.03))),
             (self._stop, random.choice((0.0, 0.0, 0.02))),
+            (self._sleep, random.choice((0.0, 0.0, 0.0, 0.01))),
             (self._cancel, random.choice((0.0, 0.0, 0.03))),
+            (self._restart_broker, random.choice((0.0, 0.0, 0.0, 0.04))),
             (self._restart_meta, random.choice((0.0, 0.0, 0.0, 0.03))),
             (self._restart_rank, random.choice((0.0, 0.0, 0.0, 0.03))),
+            (self._lose_segment, random.choice((0.0, 0.0, 0.0, 0.01))),
+            (self._rank_leaves, random.choice((0.0, 0.0, 0.0, 0.01))),
+            (self._bring_back, 0.0 if cluster.mix.ordered else random.choice((0.0, 0.0, 0.2))),
         ]
         self._gap_s = random.choice((0.0005, 0.005, 0.05))
         self._batch = random.choice((1, 1, 3))
@@ -90,8 +105,10 @@ class Swarm:
         self._timeouts = random.choice(((0.2, 1.0), (0.5,), (1.0, 2.0)))
 
     def run(self, operations: int) -> None:
-        """Begin so many operations."""
-        for _ in range(operations):
+        """Begin so many operations, and more until enough has happened."""
+        begun = 0
+        while begun < operations or self._cluster.world.steps < _STEPS_LEAST:
+            begun += 1
             self._cluster.world.run_for(self._random.expovariate(1 / self._gap_s))
             for mishap, rate in self._mishaps:
                 if self._random.random() < rate:
@@ -155,11 +172,18 @@ class Swarm:
     def _unlease(self, client: ClientProcess) -> None:
         keys = sorted(self._free_of_leasing(client))
         if keys:
-            self._cluster.operations.unlease(client, keys, self._timeout())
+            abandoned = self._random.random() < 0.5
+            self._cluster.operations.unlease(client, keys, self._timeout(), abandoned=abandoned)
 
     def _view(self, client: ClientProcess) -> None:
         hold_s = self._random.choice((0.001, 0.1, 1.0))
         self._cluster.operations.view(client, self._some_keys()[0], hold_s, self._timeout())
+
+    def _list(self, client: ClientProcess) -> None:
+        self._cluster.operations.list(client, self._timeout())
+
+    def _status(self, client: ClientProcess) -> None:
+        self._cluster.operations.status(client, self._timeout())
 
     # Mishaps
 
@@ -177,30 +201,72 @@ class Swarm:
             self._cluster.arm_crash(self._client(), self._random.randint(1, 200))
             self._replace()
 
-    def _processes(self) -> list[bytes]:
-        processes = (self._cluster.meta, *self._cluster.ranks, *self._cluster.living_clients())
-        return [process.route for process in processes]
+    def _leave(self) -> None:
+        busy = {act.client for act in self._cluster.history.running}
+        idle = [client for client in self._cluster.living_clients() if client.name not in busy]
+        if idle and len(self._cluster.living_clients()) > 1:
+            self._cluster.let_client_leave(self._random.choice(idle))
+            self._replace()
+
+    def _processes(self) -> list[Process]:
+        return [self._cluster.meta, *self._cluster.ranks, *self._cluster.living_clients()]
 
     def _cut(self) -> None:
+        network, world = self._cluster.network, self._cluster.world
         seconds = self._random.choice((0.05, 0.5, 3.0, 3.0, 12.0))
-        self._cluster.network.cut(self._random.choice(self._processes()), seconds)
+        one, other = self._random.sample([process.route for process in self._processes()], 2)
+        match self._random.randrange(5):
+            case 0 | 1:
+                world.count("cuts")
+                network.isolate(one, seconds)
+            case 2:
+                world.count("one-way cuts")
+                network.cut(one, EVERYBODY, seconds)
+            case 3:
+                world.count("one-way cuts")
+                network.cut(EVERYBODY, one, seconds)
+            case _:
+                world.count("link cuts")
+                network.cut(one, other, seconds)
 
     def _stop(self) -> None:
-        cluster = self._cluster
-        process = self._random.choice((cluster.meta, *cluster.ranks, *cluster.living_clients()))
-        cluster.world.count("stops")
-        process.stop(self._random.choice((0.05, 0.5, 3.0)))
+        self._cluster.world.count("stops")
+        self._random.choice(self._processes()).stop(self._random.choice((0.05, 0.5, 3.0)))
+
+    def _sleep(self) -> None:
+        self._cluster.world.count("minutes asleep")
+        self._random.choice(self._processes()).stop(60.0)
 
     def _cancel(self) -> None:
         acts = list(self._cluster.history.running)
         if acts:
             self._cluster.operations.cancel(self._random.choice(acts))
 
+    def _away(self) -> float:
+        return self._random.choice((0.0, 0.0, 0.5, 3.0, 12.0))
+
+    def _rank(self) -> RankProcess:
+        return self._random.choice(self._cluster.ranks)
+
+    def _restart_broker(self) -> None:
+        network = self._cluster.network
+        broker = self._random.choice((network.requests, network.events))
+        self._cluster.restart_broker(broker, self._random.choice((0.0, 0.1, 1.0)))
+
     def _restart_meta(self) -> None:
-        self._cluster.restart_meta()
+        self._cluster.restart_meta(self._away())
 
     def _restart_rank(self) -> None:
-        self._cluster.restart_rank(self._random.choice(self._cluster.ranks))
+        self._cluster.restart_rank(self._rank(), self._away())
+
+    def _lose_segment(self) -> None:
+        self._cluster.restart_rank(self._rank(), self._away(), keeps_segment=False)
+
+    def _rank_leaves(self) -> None:
+        self._cluster.let_rank_leave(self._rank())
+
+    def _bring_back(self) -> None:
+        self._cluster.network.bring_back(self._cluster.meta.actor.epoch)
 
 
 def prepare(seed: int) -> tuple[Settings, Mix, Random]:

@@ -80,7 +80,7 @@ class ClusterMachine(RuleBasedStateMachine):
     def cut(self, target_of_cut: int) -> None:
         """A client is unreachable for a while."""
         cluster, victim = self._parts(target_of_cut)
-        cluster.network.cut(victim.route, 0.3)
+        cluster.network.isolate(victim.route, 0.3)
 
     @rule(seconds=st.sampled_from((0.0005, 0.01, 0.3)))
     def wait(self, seconds: float) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mmc.actors.local.obedience import Outcome, orders_of
 from mmc.actors.meta.naming import Naming
 from mmc.actors.reception import Request
 from mmc.cache.commands import Command
-from mmc.cache.names import Entry, NameState
+from mmc.cache.membership import MemberState
+from mmc.cache.names import Entry, Names, NameState
 from mmc.cache.records import RecordState
 from mmc.errors import Code
-from mmc.identifiers import Location, ObjectVersion
-from mmc.segments.layout import CLOCK, RECORD_WORDS, WORD
+from mmc.identifiers import Location, Member, ObjectVersion
+from mmc.segments.layout import AT_RANK, CLOCK, RECORD_WORDS, WORD
 from mmc.wire.codec import Header, decode_body
 from mmc.wire.operations import Operation
 from mmc.wire.replies import Commands, Failure
@@ -22,8 +24,10 @@ from tests.simulation.memory import Processor
 from tests.simulation.observing import observe
 
 if TYPE_CHECKING:
+    from mmc.cache.membership import MembershipTable, Peer
     from tests.simulation.cluster import Cluster
     from tests.simulation.services import MetaProcess, RankProcess
+    from tests.simulation.world import World
 
 
 def watch_requests(cluster: Cluster, service: str, receiver: object, epoch_of: object) -> None:
@@ -47,6 +51,63 @@ def watch_reply(cluster: Cluster, source: str, header: Header, frames: Frames) -
         cluster.checkers.at_most_once.sending(source, header, frames, code)
 
 
+class NamesWatch:
+    """Counts the transitions of names."""
+
+    def __init__(self, world: World, names: Names) -> None:
+        """Of one epoch."""
+        self._world = world
+        self._names = names
+        self._before = NameState.ABSENT
+        for change in ("claim", "confirm", "report", "withdraw", "restore", "drop"):
+            observe(names, change, before=self._changing, after=partial(self._changed, change))
+
+    def _state(self, which: Entry | bytes) -> NameState:
+        entry = self._names.get(which.key if isinstance(which, Entry) else which)
+        return NameState.ABSENT if entry is None else entry.state
+
+    def _changing(self, which: Entry | bytes, *_: object, **_named: object) -> None:
+        self._before = self._state(which)
+
+    def _changed(
+        self, change: str, _result: object, which: Entry | bytes, *_: object, **_named: object
+    ) -> None:
+        self._world.count(f"name {self._before.value} > {self._state(which).value} by {change}")
+
+
+class MembershipWatch:
+    """Counts what becomes of ranks."""
+
+    def __init__(self, cluster: Cluster, table: MembershipTable) -> None:
+        """Of one meta service."""
+        self._cluster = cluster
+        self._world = cluster.world
+        self._known = False
+        self._table = table
+        observe(table, "_set_state", before=self._moving)
+        observe(table, "give_up", before=self._given_up)
+        observe(table, "admit", before=self._joining, after=self._admitted)
+
+    def _moving(self, peer: Peer, state: MemberState) -> None:
+        old = MemberState(peer.member.state)
+        if old != state:
+            self._world.count(f"rank {old.name.lower()} > {MemberState(state).name.lower()}")
+
+    def _given_up(self, _rank: int) -> None:
+        self._world.count("rank given up")
+
+    def _joining(self, wanted: Member, *_: object) -> None:
+        self._known = wanted.segment in {peer.member.segment for peer in self._table.peers()}
+
+    def _admitted(self, admitted: tuple[Member, bool], *_: object) -> None:
+        member, wipes = admitted
+        self._cluster.checkers.visibility.returned(member.segment)
+        if wipes:
+            self._world.count("rank returned after its grace")
+        else:
+            self._world.count("rank returned within its grace" if self._known else "rank joined")
+
+
 class MetaWatch:
     """Looks on at one meta service, whichever epoch it is in."""
 
@@ -56,6 +117,7 @@ class MetaWatch:
         self._meta = meta
         self._naming: Naming | None = None
         watch_requests(cluster, f"{meta.name} {meta.life}", meta.actor, meta.actor.reception)
+        MembershipWatch(cluster, meta.actor.roster.table)
         self.look()
 
     def look(self) -> None:
@@ -70,6 +132,7 @@ class MetaWatch:
         observe(naming, "lose_rank", before=self._lost)
         observe(naming, "claim", after=self._claimed)
         observe(naming, "report", before=self._reporting)
+        NamesWatch(self._cluster.world, naming.names)
 
     def _issued(
         self, command: Command, kind: int, place: Location, entry: Entry,
@@ -97,8 +160,8 @@ class MetaWatch:
     def _lost(self, number: int, _now: float) -> None:
         self._cluster.lost_ranks += 1
         self._cluster.world.log("lost rank", number)
-        for rank in self._cluster.ranks:
-            if rank.actor.rank == number:
+        for rank in (*self._cluster.ranks, *self._cluster.lost_segments):
+            if rank.shared.words[AT_RANK] == number + 1:
                 self._cluster.checkers.visibility.lost_rank(rank)
 
     def _claimed(
@@ -156,6 +219,8 @@ class RankWatch:
 
     def _reserved(self, record: int | None, holder: object, size: int, grant: int) -> None:
         name = self._rank.name
+        if record is not None:
+            self._cluster.world.count("record free > reserved")
         self._cluster.world.log("reserve", (name, record), getattr(holder, "client", 0), size)
 
     def _adopted(self, done: bool, record: int, *, restamp: bool = False) -> None:
@@ -169,6 +234,8 @@ class RankWatch:
         self._cluster.checkers.fencing.begun_term(self._rank)
 
     def _moving(self, record: int, state: RecordState) -> None:
+        old = self._rank.actor.keeper.table[record].state
+        self._cluster.world.count(f"record {old.value} > {state.value}")
         if state is RecordState.FREE:
             self._cluster.world.log("free", (self._rank.name, record))
             self._cluster.checkers.fencing.released(self._rank, record)

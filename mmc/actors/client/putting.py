@@ -10,8 +10,9 @@ For each object, in this order, and each step for a reason:
    granted is published first, then the rest is asked for again, until the deadline (-3101).
 4. After publishing: **fence**, then check that the segment is still what the claim was granted for.  The rank
    stores ``closing``, fences, and then looks at records; so either it saw the record published, or
-   the writer sees its ``closing``.  In that case, and when the rank is beyond its time to serve (it may have
-   been given up), and when the claim's outcome is unknown (-3010), the put *settles*: it asks whether the name holds its version.  It never puts a second time.
+   the writer sees its ``closing``.  In that case, and when the rank is beyond its time to serve (it may
+   have been given up), and when the claim's outcome is unknown (-3010), the put *settles*: it asks
+   whether the name holds its version.  It never puts a second time.
 5. A version is zeroed before a put gives up, whatever the reason; from then on its claim is void.
 """
 

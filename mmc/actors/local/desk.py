@@ -262,7 +262,7 @@ class Desk:
         return replies.Codes((int(Code.OK),) * len(ended.slots))
 
     def _heeds(self, holder: Holder, slot: int, number: int) -> bool:
-        """Whether nothing later has been said about a slot; -3000 for one that is not this rank's to write."""
+        """Whether nothing later has been said about a slot; -3000 if it is not this rank's to write."""
         segment = self.keeper.segment
         first = pins.slots_of(segment, holder.row).start
         if first + slot not in pins.asked_slots(segment, holder.row):
