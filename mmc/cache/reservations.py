@@ -11,9 +11,9 @@ _FORFEITS_REMEMBERED = 4096
 
 
 class Holder:
-    """One client's row: the records it has reserved by grant, and the last word on each slot it asked for."""
+    """One client's row, and the records that it has reserved by grant."""
 
-    __slots__ = ("bytes", "client", "forfeited", "pin_numbers", "records", "row")
+    __slots__ = ("bytes", "client", "forfeited", "records", "row")
 
     def __init__(self, row: int, client: int) -> None:
         """A new holder has nothing."""
@@ -21,7 +21,6 @@ class Holder:
         self.client = client
         self.bytes = 0
         self.records: dict[int, tuple[int, int]] = {}
-        self.pin_numbers: dict[int, int] = {}
         self.forfeited: dict[int, None] = {}
 
     def forfeit(self, grant: int) -> list[int]:

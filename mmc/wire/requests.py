@@ -300,28 +300,25 @@ class Confirm(Message):
 class Pin(Message):
     """Pins records on behalf of a client that cannot write its slots or has none free.
 
-    ``slots`` are slots of the client's row, counted from its first, that the rank writes.  ``numbers`` grow:
-    of two messages about a slot the one with the higher number holds, whichever comes first.
+    ``slots`` are slots of the client's row, counted from its first, that the rank writes.  The client uses
+    one again only when it was told that nothing is pinned by it: then nothing late can be executed either.
     """
 
     operation = Operation.PIN
-    aligned = ("slots", "numbers", "records", "generations")
+    aligned = ("slots", "records", "generations")
     mutates = True
     slots: Uints
-    numbers: Uints
     records: Uints
     generations: Uints
 
 
 @dataclass(frozen=True, slots=True)
 class Unpin(Message):
-    """Ends pins that were asked for by message, or that may have been; ``slots`` and ``numbers`` as there."""
+    """Ends pins that were asked for by message, or that may have been; ``slots`` as there."""
 
     operation = Operation.UNPIN
-    aligned = ("slots", "numbers")
     mutates = True
     slots: Uints
-    numbers: Uints
 
 
 REQUESTS_TO_META = (

@@ -223,7 +223,7 @@ class Cluster:
         """A local service dies and starts again: on its segment, or, where that is lost, on a new one."""
         if rank.dead:
             return
-        self.world.count("rank restarts" if keeps_segment else "segments lost")
+        self.world.count("local service restarts" if keeps_segment else "segments lost")
         rank.crash()
         if not keeps_segment:
             self.world.log("segment lost", rank.name)
@@ -241,7 +241,7 @@ class Cluster:
         """A local service leaves the cluster; later it comes back, with its segment or without."""
         if rank.dead:
             return
-        self.world.count("rank departures")
+        self.world.count("local service departures")
         keeps_segment = self.world.chance.random.random() < _KEPT
         left_at = self.world.now
 

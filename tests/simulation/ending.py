@@ -100,7 +100,7 @@ class Ending:
             table = rank.actor.keeper.table
             for record in range(len(table)):
                 if table[record].state in (RecordState.RESERVED, RecordState.RETIRED):
-                    told = f"record {record} of {rank.name} is {table[record].state.value}"
+                    told = f"record {record} of {rank.name} is {table[record].state.name.lower()}"
                     return told, (rank.name, record)
             if rank.actor.desk.relief.queue:
                 return f"reserves wait at {rank.name}", None

@@ -106,17 +106,11 @@ def reservations_forgotten(stack: ExitStack) -> None:
     replace(stack, Keeper, "_owned", owned)
 
 
-def pin_numbers_ignored(stack: ExitStack) -> None:
-    """The end of a pin that arrives late ends the pin that has its slot now."""
-
-    def heeds(desk: Desk, holder: Holder, slot: int, number: int) -> bool:
-        original(desk, holder, slot, number)
-        return True
-
-    original = Desk._heeds  # noqa: SLF001 - where it is judged
-    replace(stack, Desk, "_heeds", heeds)
-
-
 def wipe_left_out(stack: ExitStack) -> None:
     """A rank that had been given up comes back with what it held."""
-    replace(stack, Keeper, "wipe", lambda _: None)
+
+    def begin_term(keeper: Keeper, term: int, **_: bool) -> None:
+        original(keeper, term, wipes=False)
+
+    original = Keeper.begin_term
+    replace(stack, Keeper, "begin_term", begin_term)

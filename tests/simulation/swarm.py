@@ -7,9 +7,10 @@ kinds of mishaps and prefers some kinds of operations.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
+from types import MappingProxyType
 
 from tests.simulation.chance import Mix
 from tests.simulation.clients import ClientProcess
@@ -68,11 +69,14 @@ class Outcome:
 class Swarm:
     """Drives one cluster by chance."""
 
-    def __init__(self, cluster: Cluster, random: Random) -> None:
-        """``random`` decides what is done; what goes wrong meanwhile is the cluster's own chance."""
+    def __init__(self, cluster: Cluster, random: Random, focus: Mapping[str, float]) -> None:
+        """``random`` decides what is done; what goes wrong meanwhile is the cluster's own chance.
+
+        ``focus``: weights of operations and rates of mishaps, by name, instead of those that are drawn.
+        """
         self._cluster = cluster
         self._random = random
-        self._acts: list[tuple[Callable[[ClientProcess], None], int]] = [
+        self._acts: list[tuple[Callable[[ClientProcess], None], float]] = [
             (self._put, 10),
             (self._get, 8),
             (self._exist, 3),
@@ -99,6 +103,8 @@ class Swarm:
             (self._rank_leaves, random.choice((0.0, 0.0, 0.0, 0.01))),
             (self._bring_back, 0.0 if cluster.mix.ordered else random.choice((0.0, 0.0, 0.2))),
         ]
+        self._acts = [(act, focus.get(_name(act), weight)) for act, weight in self._acts]
+        self._mishaps = [(act, focus.get(_name(act), rate)) for act, rate in self._mishaps]
         self._gap_s = random.choice((0.0005, 0.005, 0.05))
         self._batch = random.choice((1, 1, 3))
         self._keys = random.choice((1, 3, len(cluster.history.keys)))
@@ -269,6 +275,10 @@ class Swarm:
         self._cluster.network.bring_back(self._cluster.meta.actor.epoch)
 
 
+def _name(method: Callable[..., None]) -> str:
+    return method.__name__.removeprefix("_")
+
+
 def prepare(seed: int) -> tuple[Settings, Mix, Random]:
     """What a seed stands for."""
     random = Random(seed)
@@ -280,8 +290,9 @@ def run_seed(
     operations: int = OPERATIONS,
     settings: Settings | None = None,
     mix: Mix | None = None,
+    focus: Mapping[str, float] = MappingProxyType({}),
 ) -> Outcome:
-    """One run, of a configuration and a mix of mishaps that are drawn unless given.
+    """One run, of a configuration, a mix of mishaps and operations that are drawn unless given.
 
     Raises:
         AssertionError: an invariant was broken.
@@ -291,7 +302,7 @@ def run_seed(
         world = cluster.world
         try:
             cluster.start()
-            Swarm(cluster, random).run(operations)
+            Swarm(cluster, random, focus).run(operations)
             Ending(cluster).check()
             cluster.tally()
         except AssertionError as failure:

@@ -72,7 +72,7 @@ class NamesWatch:
     def _changed(
         self, change: str, _result: object, which: Entry | bytes, *_: object, **_named: object
     ) -> None:
-        self._world.count(f"name {self._before.value} > {self._state(which).value} by {change}")
+        self._world.count(f"name {self._before.name.lower()} > {self._state(which).name.lower()} by {change}")
 
 
 class MembershipWatch:
@@ -153,7 +153,7 @@ class MetaWatch:
     ) -> None:
         assert self._naming is not None
         entry = self._naming.names.get(key)
-        self._cluster.world.log("report", key, place, entry is None or entry.state.value)
+        self._cluster.world.log("report", key, place, entry is None or entry.state.name)
         if entry is not None and entry.state is NameState.CLAIMED and entry.version != version:
             self._cluster.checkers.visibility.displaced(entry.replicas)
 
@@ -235,7 +235,7 @@ class RankWatch:
 
     def _moving(self, record: int, state: RecordState) -> None:
         old = self._rank.actor.keeper.table[record].state
-        self._cluster.world.count(f"record {old.value} > {state.value}")
+        self._cluster.world.count(f"record {old.name.lower()} > {state.name.lower()}")
         if state is RecordState.FREE:
             self._cluster.world.log("free", (self._rank.name, record))
             self._cluster.checkers.fencing.released(self._rank, record)

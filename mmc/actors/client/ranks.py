@@ -72,7 +72,6 @@ class RankHandle:
         self.slots: deque[int] | None = None
         self.asked: deque[int] = deque()
         self._row_word = 0
-        self._pin_number = 0
         self._idle: dict[int, list[Reserve]] = {}
         self._grants = draw() >> 20 << 20
         self._disowned: set[Ticket] = set()
@@ -172,8 +171,7 @@ class RankHandle:
 
     def pin_message(self, slot: int, record: int, generation: int) -> requests.Pin:
         """The request to pin a record through one of the slots that the rank writes."""
-        self._pin_number += 1
-        return requests.Pin((slot - self._row_word,), (self._pin_number,), (record,), (generation,))
+        return requests.Pin((slot - self._row_word,), (record,), (generation,))
 
     def unpin_soon(self, slot: int) -> None:
         """End a pin that was asked for, or may have been; the slot is free when the rank has said so.
@@ -201,10 +199,7 @@ class RankHandle:
         if self._unpinning and self._may_say(requests.Unpin):
             count = min(len(self._unpinning), self._limits.keys_per_message)
             slots = [self._unpinning.popleft() for _ in range(count)]
-            self._pin_number += 1
-            message = requests.Unpin(
-                tuple(slot - self._row_word for slot in slots), (self._pin_number,) * count
-            )
+            message = requests.Unpin(tuple(slot - self._row_word for slot in slots))
             self._say(
                 message,
                 now,

@@ -109,8 +109,8 @@ class Desk:
                 return self._confirm(holder, published, generations)
             case requests.Pin() as wanted:
                 return self._pin(holder, wanted)
-            case requests.Unpin() as ended:
-                return self._unpin(holder, ended)
+            case requests.Unpin(slots):
+                return self._unpin(holder, slots)
             case requests.KeepAlive():
                 return replies.Codes(())
             case requests.Goodbye():
@@ -241,36 +241,26 @@ class Desk:
         return replies.Codes(tuple(codes))
 
     def _pin(self, holder: Holder, wanted: requests.Pin) -> Message:
-        slots = pins.slots_of(self.keeper.segment, holder.row)
+        segment = self.keeper.segment
         codes = []
-        for number, record, generation, slot in zip(
-            wanted.numbers, wanted.records, wanted.generations, wanted.slots, strict=True
-        ):
-            code = Code.NOT_FOUND
-            if self._heeds(holder, slot, number) and record < len(self.keeper.table):
-                is_pinned = pins.pin(self.keeper.segment, slots[slot], record, generation)
-                code = Code.OK if is_pinned else Code.NOT_FOUND
-            codes.append(int(code))
+        for slot, record, generation in zip(wanted.slots, wanted.records, wanted.generations, strict=True):
+            word = self._asked_slot(holder, slot)
+            there = record < len(self.keeper.table) and pins.pin(segment, word, record, generation)
+            codes.append(int(Code.OK if there else Code.NOT_FOUND))
         return replies.Codes(tuple(codes))
 
-    def _unpin(self, holder: Holder, ended: requests.Unpin) -> Message:
-        slots = pins.slots_of(self.keeper.segment, holder.row)
-        for slot, number in zip(ended.slots, ended.numbers, strict=True):
-            if self._heeds(holder, slot, number):
-                pins.unpin(self.keeper.segment, slots[slot])
+    def _unpin(self, holder: Holder, slots: tuple[int, ...]) -> Message:
+        for slot in slots:
+            pins.unpin(self.keeper.segment, self._asked_slot(holder, slot))
         self.keeper.sweep()
-        return replies.Codes((int(Code.OK),) * len(ended.slots))
+        return replies.Codes((int(Code.OK),) * len(slots))
 
-    def _heeds(self, holder: Holder, slot: int, number: int) -> bool:
-        """Whether nothing later has been said about a slot; -3000 if it is not this rank's to write."""
-        segment = self.keeper.segment
-        first = pins.slots_of(segment, holder.row).start
-        if first + slot not in pins.asked_slots(segment, holder.row):
+    def _asked_slot(self, holder: Holder, slot: int) -> int:
+        """The word of a slot that this rank writes for a client; -3000 if there is no such slot."""
+        word = pins.slots_of(self.keeper.segment, holder.row).start + slot
+        if word not in pins.asked_slots(self.keeper.segment, holder.row):
             raise CacheError(f"slot {slot} is not the rank's to write", Code.INVALID_ARGUMENT)
-        if number <= holder.pin_numbers.get(slot, 0):
-            return False
-        holder.pin_numbers[slot] = number
-        return True
+        return word
 
     def reap(self) -> None:
         """Take back what the dead held, and release what nobody pins any more."""

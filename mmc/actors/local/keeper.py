@@ -267,15 +267,21 @@ class Keeper:
 
     # Terms
 
-    def begin_term(self, term: int) -> None:
-        """Restamp everything published; what is published under the old term from now on is in vain."""
+    def begin_term(self, term: int, *, wipes: bool = False) -> None:
+        """Restamp everything published; what is published under the old term from now on is in vain.
+
+        ``wipes``: nothing of an older term is to be readable any more.
+        """
         segment = self.segment
         segment.words[AT_CLOSING] = term
         segment.memory.fence()
-        columns.restamp_all(segment, columns.published_among(segment, self.stored()), term)
-        for record in self.table.in_state(RecordState.RESERVED):
-            if records.is_published(segment, record):
-                records.restamp(segment, record, term)
+        if wipes:
+            self.wipe(term)
+        else:
+            columns.restamp_all(segment, columns.published_among(segment, self.stored()), term)
+            for record in self.table.in_state(RecordState.RESERVED):
+                if records.is_published(segment, record):
+                    records.restamp(segment, record, term)
         segment.words[AT_TERM] = term
         segment.words[AT_CLOSING] = 0
         self.adopt_all()
@@ -283,9 +289,11 @@ class Keeper:
         capacities = [self.table[record].capacity for record in stored]
         self.retire(columns.unsound_among(segment, stored, capacities))
 
-    def wipe(self) -> None:
-        """Invalidate every published record."""
-        self.adopt_all()
+    def wipe(self, term: int) -> None:
+        """Invalidate everything published, but under the term that begins."""
+        for record in self.table.in_state(RecordState.RESERVED):
+            if records.term_of(self.segment, record) != term:
+                self.adopt(record, restamp=True)
         self.retire(self.stored())
 
     def check(self) -> None:

@@ -210,11 +210,10 @@ class LocalActor:
         self.desk.relief.low_percent = admitted.low_percent
         self.desk.begin_epoch(admitted.term >> 32)
         if admitted.wipe:
-            self.keeper.wipe()
             self._effects.append(Note("segment wiped", "the rank had been given up"))
         self.obedience.begin_epoch(admitted.term >> 32)
         self.keeper.acknowledge_all()
-        self.keeper.begin_term(admitted.term)
+        self.keeper.begin_term(admitted.term, wipes=bool(admitted.wipe))
         self.keeper.confirming.clear()
         self._serve_until(admitted.serve_ms, ticket.since)
         topics = (evict_topic(admitted.rank), lease_topic(admitted.rank))

@@ -4,7 +4,7 @@ from mmc.actors.local.keeper import Keeper
 from mmc.cache.records import RecordState
 from mmc.config import load_config
 from mmc.errors import Code
-from mmc.segments import extents, records
+from mmc.segments import extents, pins, records
 from mmc.segments.extents import Extent
 from mmc.segments.layout import AT_CLOSING
 from tests.heap import TERM, heap_segment, store
@@ -64,3 +64,41 @@ def test_a_record_that_a_rank_died_retiring_is_free_under_a_new_generation() -> 
     reborn.sweep()
     assert reborn.table[record].state is RecordState.FREE
     assert records.generation_of(segment, record) > before
+
+
+def test_a_wipe_takes_what_its_writer_still_holds_too() -> None:
+    """What was published before the rank was given up does not return with its new term."""
+    segment = heap_segment()
+    keeper = Keeper(segment, LIMITS)
+    holder = keeper.attach(7)
+    assert holder is not None
+    old, older, new = (keeper.reserve(holder, 64, grant=1) for _ in range(3))
+    assert old is not None
+    assert older is not None
+    assert new is not None
+    for counter, (record, term) in enumerate(((old, TERM), (older, TERM - 1), (new, NEXT_TERM)), 1):
+        store(segment, record, b"key %d" % counter, 64, counter)
+        records.restamp(segment, record, term)
+    keeper.begin_term(NEXT_TERM, wipes=True)
+    assert [records.is_published(segment, record) for record in (old, older, new)] == [False, False, True]
+    assert keeper.stored() == [new]
+
+
+def test_a_pin_that_a_client_asked_for_outlives_the_rank_that_wrote_it() -> None:
+    """A rank that starts again does not free what a view shows."""
+    segment = heap_segment()
+    keeper = Keeper(segment, LIMITS)
+    holder = keeper.attach(7)
+    assert holder is not None
+    record = keeper.reserve(holder, 64, grant=1)
+    assert record is not None
+    generation = store(segment, record, b"key", 64)
+    assert keeper.adopt(record)
+    slot = pins.asked_slots(segment, holder.row)[0]
+    assert pins.pin(segment, slot, record, generation)
+    reborn = Keeper(segment, LIMITS)
+    reborn.retire([record])
+    assert reborn.table[record].state is RecordState.RETIRED
+    pins.unpin(segment, slot)
+    reborn.sweep()
+    assert reborn.table[record].state is RecordState.FREE

@@ -11,7 +11,7 @@ from mmc.identifiers import ANY_RANK
 from mmc.wire.codec import Header, decode_body, decode_header, encode
 from mmc.wire.operations import Message, PeerKind
 from mmc.wire.replies import Codes, Failure, Welcome
-from mmc.wire.requests import Hello, Join, KeepAlive, Reserve
+from mmc.wire.requests import Hello, Join, KeepAlive, Pin, Reserve, Unpin
 from tests.heap import BOOT, IDENTITY, heap_segment
 
 ROUTE = b"client"
@@ -94,3 +94,17 @@ def test_a_rank_that_stops_says_so() -> None:
     refused = desk.ask(KeepAlive(()))
     assert isinstance(refused, Failure)
     assert refused.code == Code.NOT_SERVING
+
+
+def test_a_client_asks_for_pins_through_the_rank_s_slots_only() -> None:
+    """A slot of the client's own, or of another row, answers -3000; so no pin is ever overwritten."""
+    desk = Desk()
+    desk.enter()
+    for slot in (0, 2, 4):
+        for message in (Pin((slot,), (0,), (0,)), Unpin((slot,))):
+            refused = desk.ask(message)
+            assert isinstance(refused, Failure)
+            assert refused.code == Code.INVALID_ARGUMENT
+    assert desk.ask(Pin((3,), (0,), (0,))) == Codes((int(Code.OK),))
+    assert desk.ask(Pin((3,), (0,), (2,))) == Codes((int(Code.NOT_FOUND),))
+    assert desk.ask(Unpin((3,))) == Codes((int(Code.OK),))

@@ -50,7 +50,7 @@ def test_two_parts_are_on_their_way_and_the_last_is_sent_when_all_were_answered(
 
 def test_a_rank_without_objects_reports_that(keeper: Keeper) -> None:
     """The only part is the last one."""
-    keeper.wipe()
+    keeper.wipe(0)
     (last,) = Reporting(keeper, 2).parts(NOW)
     assert last.last
     assert last.keys == ()
