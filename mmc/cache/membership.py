@@ -2,8 +2,9 @@
 
 A rank is *joining* (admitted, its report not complete), *live* or *suspect* (silent for ``suspect_s``).
 One that is silent beyond the time that it may serve, plus a grace, is *given up*: it is no member any
-more, and its segment is remembered so that it must wipe should it return.  Admissions, departures and
-givings up are written down before they take effect; silence is not.  All countdowns restart in full
+more, and its segment is remembered so that it must wipe should it return, until it reports, which it does
+when it has wiped.  Admissions, departures and givings up are written down before they take effect;
+silence is not.  All countdowns restart in full
 when a meta service starts or finds that its own loop was late: one that stalled gives nobody up.
 """
 
@@ -38,6 +39,7 @@ class Peer:
     heard: float
     session: int
     reported: bool
+    wipes: bool = False
     counters: tuple[tuple[str, int], ...] = ()
 
 
@@ -84,7 +86,8 @@ class MembershipTable:
             now: seconds.
 
         Returns:
-            The member, and whether it must wipe its segment because it had been given up.
+            The member, and whether it must wipe its segment because it had been given up, and has not
+            reported since.
 
         Raises:
             CacheError: -3006, the rank is another living segment's; -3013, too many ranks.
@@ -93,13 +96,22 @@ class MembershipTable:
         old = self._peers.get(rank)
         if old is not None and old.member.segment != wanted.segment:
             self._remember(old.member.segment, rank)
-        wipe = self._given_up.pop(wanted.segment, None) is not None
+        wipe = wanted.segment in self._given_up
         self._admissions += 1
         term = Term(epoch, self._admissions).packed()
         member = wanted._replace(rank=rank, term=term, state=MemberState.JOINING)
-        self._peers[rank] = Peer(member, now, session, reported=False)
+        self._peers[rank] = Peer(member, now, session, reported=False, wipes=wipe)
         self.view += 1
         return member, wipe
+
+    def wiped(self, rank: int) -> bool:
+        """The rank reports, and so has wiped if it had to; whether that is news to be written down."""
+        peer = self._peers[rank]
+        if not peer.wipes:
+            return False
+        peer.wipes = False
+        self._given_up.pop(peer.member.segment, None)
+        return True
 
     def agree(self, rank: int, world: int, pool: int) -> None:
         """A rank says what cluster it is meant for; the first to say so decides, while there are members.
@@ -200,6 +212,8 @@ class MembershipTable:
                 continue
             member = Member(rank, 0, MemberState.SUSPECT, segment, 0, 0, "", "")
             self._peers[rank] = Peer(member, now, 0, reported=False)
+        for peer in self._peers.values():
+            peer.wipes = peer.member.segment in self._given_up
 
     def forget_reports(self, now: float) -> None:
         """A new epoch: everyone must join and report again."""
@@ -210,9 +224,10 @@ class MembershipTable:
         self.restart_countdowns(now)
 
     def check(self) -> None:
-        """Invariants: one rank a segment, no segment both present and given up, terms differ."""
+        """Invariants: one rank a segment, no segment given up and present unless it wipes, terms differ."""
         segments = [peer.member.segment for peer in self.peers()]
         assert len(segments) == len(set(segments))
-        assert not set(segments) & set(self._given_up)
+        wiping = {peer.member.segment for peer in self.peers() if peer.wipes}
+        assert set(segments) & set(self._given_up) <= wiping
         terms = [peer.member.term for peer in self.peers() if peer.member.term]
         assert len(terms) == len(set(terms))

@@ -169,7 +169,10 @@ class Join(Message):
 
 @dataclass(frozen=True, slots=True)
 class Report(Message):
-    """Published records of a rank, in as many messages as it takes; ``last`` ends the report."""
+    """Published records of a rank, in as many messages as it takes; ``last`` ends the report.
+
+    ``term`` is the one that the rank was admitted to: parts of an earlier report are not of this one.
+    """
 
     operation = Operation.REPORT
     aligned = ("records", "generations", "versions", "sizes", "keys", "leased_ms")
@@ -180,6 +183,7 @@ class Report(Message):
     sizes: Uints
     keys: Keys
     leased_ms: Uints
+    term: Uint
     last: Bool
 
 

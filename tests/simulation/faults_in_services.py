@@ -111,7 +111,7 @@ def success_in_another_term(stack: ExitStack) -> None:
 
 def eviction_never_asked_for(stack: ExitStack) -> None:
     """A rank that is full asks nobody for space."""
-    replace(stack, Relief, "demand", lambda _: None)
+    replace(stack, Relief, "demand", lambda *_: None)
 
 
 def deadlines_overlooked(stack: ExitStack) -> None:

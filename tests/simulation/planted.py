@@ -23,6 +23,7 @@ from tests.simulation.swarm import run_seed
 CROWDED = Settings(ranks=1, clients=3, capacity=8192, records=8)
 STALLING = Mix(run_length=5.0, long_stall=0.2, longest_stall_s=0.05, latency_s=0.0001)
 REPEATING = Mix(event_repeated=0.6, delayed=0.3, delay_s=0.3, run_length=30.0)
+BUFFERING = Mix(run_length=2.0, long_stall=0.6, longest_stall_s=0.004, latency_s=0.0001)
 SLOW = Mix(delayed=0.5, delay_s=0.4)
 LINGERING = Mix(run_length=1e6, long_stall=0.9, longest_stall_s=0.02)
 
@@ -60,8 +61,9 @@ def run(bug: Bug, seed: int, *, is_planted: bool) -> str:
 READING = {"get": 12, "put": 10, "remove": 6}
 VIEWING = {"view": 12, "put": 10, "remove": 8}
 LEASING = {"lease": 8, "put": 8, "remove": 10, "unlease": 0, "view": 0}
+REMOVING = {"put": 12, "remove": 10}
 DYING = {"put": 16, "crash": 0.2, "remove": 2}
-RESTARTING = {"put": 16, "restart_meta": 0.1, "restart_rank": 0.05}
+RESTARTING = {"put": 16, "get": 8, "restart_rank": 0.2, "remove": 6}
 
 BUGS = (
     Bug("the second look left out", memory.no_second_look, ("S1",), 0, STALLING, READING),
@@ -84,14 +86,16 @@ BUGS = (
     ),
     Bug("success in another term", services.success_in_another_term, ("S2",), 0, LINGERING, RESTARTING),
     Bug("no fence after publishing", fence_left_out(putting, "publish"), ("S2",), 0, LINGERING),
-    Bug("no fence before restamping", fence_left_out(keeper, "begin_term"), ("S2",), 0, STALLING, RESTARTING),
+    Bug(
+        "no fence before restamping", fence_left_out(keeper, "begin_term"), ("S2",), 0, BUFFERING, RESTARTING
+    ),
     Bug("an event for another generation", services.event_for_another_generation, ("S2",), 0, REPEATING),
     Bug("reuse before the acknowledgement", memory.reused_before_heard, ("S3",), 0, STALLING),
     Bug("reserves taken back from the living", memory.reserves_taken_back, ("S3",), 0, STALLING),
     Bug("reservations forgotten at a rebuild", memory.reservations_forgotten, ("S3", "S6"), 0),
     Bug("pins not seen", memory.pins_not_seen, ("S4 pins",), 0, STALLING),
     Bug("a pin without a fence", fence_left_out(pins, "pin"), ("S4 pins", "S1"), 0, LINGERING),
-    Bug("no fence before pins", fence_left_out(keeper, "retire"), ("S4 pins", "S1"), 0, STALLING, VIEWING),
+    Bug("no fence before pins", fence_left_out(keeper, "retire"), ("S4 pins", "S1"), 0, BUFFERING, VIEWING),
     Bug("a lease counted short", services.lease_counted_short, ("S4 leases",), 0, None, LEASING),
     Bug(
         "a lease counted from receipt", services.lease_counted_from_receipt, ("S4 leases",), 0, SLOW, LEASING

@@ -57,7 +57,7 @@ class MembershipMachine(RuleBasedStateMachine):
 
     @rule(segment=segments, wanted=some_ranks)
     def join(self, segment: int, wanted: int) -> None:
-        """A rank joins, new or returning: it wipes if it was given up, and only then."""
+        """A rank joins, new or returning: it wipes if it was given up and has not reported since."""
         says = Member(wanted, 0, 0, segment, 7, 100, "path", "url")
         expected = self.expected_rank(segment, wanted)
         if isinstance(expected, Code):
@@ -73,14 +73,16 @@ class MembershipMachine(RuleBasedStateMachine):
         replaced = self.ranks.get(expected)
         if replaced is not None and replaced.segment != segment:
             self.given_up.add(replaced.segment)
-        self.given_up.discard(segment)
         self.ranks[expected] = Known(segment, self.now, MemberState.JOINING)
 
     @precondition(lambda self: self.ranks)
     @rule(data=st.data())
     def report(self, data: st.DataObject) -> None:
-        """A rank has reported all that it holds."""
+        """A rank has reported all that it holds, and wiped before if it had to."""
         rank = data.draw(st.sampled_from(sorted(self.ranks)))
+        segment = self.ranks[rank].segment
+        assert self.table.wiped(rank) == (segment in self.given_up)
+        self.given_up.discard(segment)
         self.table.finish_report(rank)
         self.ranks[rank] = replace(self.ranks[rank], state=MemberState.LIVE, reported=True)
 

@@ -57,6 +57,7 @@ class Reporting:
             tuple(found.sizes),
             tuple(found.keys),
             tuple(max(0, until - now_ms) if until else 0 for until in found.leased_until),
+            self._keeper.segment.term,
             last,
         )
 

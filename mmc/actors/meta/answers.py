@@ -65,6 +65,7 @@ def claim_names(
 ) -> replies.Claimed:
     """Take names for a client.  A key that stands in a message twice gets the outcome of its first."""
     terms: dict[int, int | None] = {}
+    wiping = {peer.member.rank for peer in members.peers() if peer.wipes}
     codes: dict[bytes, Code] = {}
     for position, key, size, places in zip(
         claim.positions, claim.keys, claim.sizes, claim.places, strict=True
@@ -80,6 +81,8 @@ def claim_names(
             codes[key] = Code.INVALID_ARGUMENT
         elif any(terms[place.rank] is None for place in where):
             codes[key] = Code.NO_SUCH_RANK
+        elif any(place.rank in wiping for place in where):
+            codes[key] = Code.WRONG_STATE
         else:
             version = ObjectVersion(claim.birth, client, claim.counter, position)
             codes[key] = naming.claim(key, version, size, where, now)

@@ -117,9 +117,19 @@ class Roster:
                 return peer
         raise error_for(Code.NO_SUCH_RANK, "this session has not joined")
 
+    def wiped(self, peer: Peer) -> list[Effect]:
+        """A rank that reports has wiped, if it had to: that is written down before it is answered."""
+        return [self.persisted()] if self.table.wiped(peer.member.rank) else []
+
     def report(self, peer: Peer, report: Report, naming: Naming, now: float) -> Message:
-        """Take up a part of a rank's report."""
+        """Take up a part of a rank's report.
+
+        Raises:
+            CacheError: -3018, it is a report of an earlier term.
+        """
         rank = peer.member.rank
+        if report.term != peer.member.term:
+            raise error_for(Code.NO_SUCH_RANK, "a report of an earlier term")
         longest_ms = self._limits.lease_max_ms * _REPORTED_LEASE_PERCENT // 100
         codes = []
         for key, version, size, place, leased_ms in zip(

@@ -123,6 +123,7 @@ class MetaActor:
         match request.message:
             case requests.Report() as report:
                 reply = self.roster.report(peer, report, self.naming, now)
+                effects = self.roster.wiped(peer)
             case requests.Heartbeat() as heartbeat:
                 reply = self.roster.heartbeat(peer, heartbeat, self.naming)
             case requests.Confirmed() as confirmed:

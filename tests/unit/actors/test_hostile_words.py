@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -71,14 +72,15 @@ def actor() -> MetaActor:
 def joined(actor: MetaActor, reports: Report) -> Peer:
     """A live rank 0 that reported something."""
     rank = Peer(actor, PeerKind.RANK, 1)
-    assert isinstance(rank.ask(Join(ANY_RANK, 0, 77, 1, 1 << 20, 32, "/p", "u", 0, 0)), Admitted)
-    assert isinstance(rank.ask(reports), Codes)
+    admitted = rank.ask(Join(ANY_RANK, 0, 77, 1, 1 << 20, 32, "/p", "u", 0, 0))
+    assert isinstance(admitted, Admitted)
+    assert isinstance(rank.ask(replace(reports, term=admitted.term)), Codes)
     return rank
 
 
 def one_object(leased_ms: int = 0) -> Report:
     """A report of one object, ``key``, in record 3 under generation 2."""
-    return Report((3,), (2,), ((1, 9, 9, 0),), (10,), (b"key",), (leased_ms,), last=True)
+    return Report((3,), (2,), ((1, 9, 9, 0),), (10,), (b"key",), (leased_ms,), 0, last=True)
 
 
 def code_of(client: Peer) -> Code:

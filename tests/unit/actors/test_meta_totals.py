@@ -37,14 +37,15 @@ def actor() -> MetaActor:
     return MetaActor(config.meta, config.wire, lambda: next(numbers), 1.0)
 
 
-def join(actor: MetaActor, segment: int = 77) -> Peer:
-    """A rank that has not reported."""
+def join(actor: MetaActor, segment: int = 77) -> tuple[Peer, int]:
+    """A rank that has not reported, and its term."""
     rank = Peer(actor, PeerKind.RANK, segment)
-    assert isinstance(rank.ask(Join(ANY_RANK, 0, segment, 1, 1 << 20, 32, "/p", "u", 0, 0)), Admitted)
-    return rank
+    admitted = rank.ask(Join(ANY_RANK, 0, segment, 1, 1 << 20, 32, "/p", "u", 0, 0))
+    assert isinstance(admitted, Admitted)
+    return rank, admitted.term
 
 
-def report(rank: Peer) -> None:
+def report(rank: Peer, term: int) -> None:
     """Report some objects, all but one with records between them."""
     numbers = range(OBJECTS)
     rank.ask(
@@ -55,6 +56,7 @@ def report(rank: Peer) -> None:
             tuple(10 + n for n in numbers),
             tuple(b"key %d" % n for n in numbers),
             (0,) * OBJECTS,
+            term,
             last=True,
         )
     )
@@ -70,7 +72,7 @@ def totals(client: Peer) -> tuple[int, int]:
 
 def test_keys_come_page_by_page(actor: MetaActor) -> None:
     """A page looks at no more records than asked for, and the last one leads to the beginning."""
-    report(join(actor))
+    report(*join(actor))
     client = Peer(actor, PeerKind.CLIENT, 2)
     first = client.ask(ListKeys(0, 0, 4))
     assert first == KeyPage((b"key 0", b"key 1"), (10, 11), 0, 4)
@@ -83,13 +85,13 @@ def test_keys_come_page_by_page(actor: MetaActor) -> None:
 
 def test_nothing_is_listed_while_a_rank_has_not_reported(actor: MetaActor) -> None:
     """A listing that could be short is refused with -3014."""
-    report(join(actor))
-    late = join(actor, 78)
+    report(*join(actor))
+    late, term = join(actor, 78)
     client = Peer(actor, PeerKind.CLIENT, 2)
     refused = client.ask(ListKeys(0, 0, 4))
     assert isinstance(refused, Failure)
     assert refused.code == Code.UNREACHABLE
-    late.ask(Report((), (), (), (), (), (), last=True))
+    late.ask(Report((), (), (), (), (), (), term, last=True))
     assert isinstance(client.ask(ListKeys(0, 0, 4)), KeyPage)
 
 
@@ -119,8 +121,8 @@ def command(rank: Peer) -> CommandKind:
 
 def test_who_said_goodbye_leaves_leases_that_others_may_end(actor: MetaActor) -> None:
     """A lease outlives its session; another ends it on request only, and only when its holder has parted."""
-    rank = join(actor)
-    report(rank)
+    rank, term = join(actor)
+    report(rank, term)
     holder, other = Peer(actor, PeerKind.CLIENT, 2), Peer(actor, PeerKind.CLIENT, 3)
     holder.tell(Lease((b"key 0",), 60_000))
     assert command(rank) is CommandKind.LEASE

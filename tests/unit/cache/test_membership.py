@@ -156,12 +156,19 @@ def test_a_meta_service_that_stalled_gives_nobody_up(table: MembershipTable) -> 
 
 
 def test_a_given_up_segment_wipes_when_it_returns_and_only_then(table: MembershipTable) -> None:
-    """A segment that was given up must wipe at its next admission, and not at the one after."""
+    """A segment that was given up must wipe until its rank has reported, and not at the admission after."""
     admit(table, 11)
     table.give_up(0)
     assert len(table) == 0
     assert not admit(table, 12)[1]
     assert admit(table, 11)[1]
+    returned, wipe = admit(table, 11)
+    assert wipe
+    restarted = MembershipTable(4)
+    restarted.restore(table.written(), 0.0)
+    assert admit(restarted, 11)[1]
+    assert table.wiped(returned.rank)
+    assert not table.wiped(returned.rank)
     assert not admit(table, 11)[1]
 
 
