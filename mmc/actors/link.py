@@ -224,6 +224,7 @@ class Link:
             header = decode_header(frames)
             if header.epoch < self.epoch:
                 self.counters["old epoch"] += 1
+                self._enlighten(header, now)
                 return
             message = decode_body(header, frames)
         except RemoteProtocolError:
@@ -236,6 +237,12 @@ class Link:
             self._stray(header, message, now)
         else:
             self._answer(header, message, now)
+
+    def _enlighten(self, header: Header, now: float) -> None:
+        """Whoever refuses our session in an earlier epoch lost what it wrote down: a hello tells it."""
+        awaited = self._session and header.session == self._session and header.sequence in self._in_flight
+        if awaited and header.operation == Operation.FAILURE:
+            self._lose_session(now)
 
     def _welcome(self, header: Header, welcome: Welcome, now: float) -> None:
         if self._hello_retry_at is None or header.sequence != self._hello_nonce:

@@ -42,15 +42,16 @@ class Session:
 class Request:
     """A request to be executed and then replied to, once."""
 
-    __slots__ = ("deadline", "message", "replied", "sequence", "session", "source")
+    __slots__ = ("deadline", "epoch", "message", "replied", "sequence", "session", "source")
 
     def __init__(
         self, source: Address, session: Session | None, header: Header, message: Message, now: float
     ) -> None:
-        """``session`` is None for a hello."""
+        """``session`` is None for a hello, whose ``epoch`` is the last that its sender knows."""
         self.source = source
         self.session = session
         self.sequence = header.sequence
+        self.epoch = header.epoch
         self.message = message
         self.deadline = now + min(header.deadline_ms / 1000, _LONGEST_DEADLINE_S)
         self.replied = False

@@ -54,6 +54,8 @@ class MembershipTable:
         self._peers: dict[int, Peer] = {}
         self._given_up: dict[int, int] = {}
         self._admissions = 0
+        self._is_blind = False
+        self._doubts_until = 0.0
         self.view = 1
 
     def __len__(self) -> int:
@@ -73,8 +75,17 @@ class MembershipTable:
         return tuple(peer.member for peer in self.peers())
 
     def all_reported(self) -> bool:
-        """Whether every member has reported in this epoch."""
-        return all(peer.reported for peer in self._peers.values())
+        """Whether every member has reported in this epoch, and nobody doubts who the members are."""
+        known = not self._is_blind and not self._doubts_until
+        return known and all(peer.reported for peer in self._peers.values())
+
+    def begin_blind(self) -> None:
+        """Nothing was written down: until a rank reports, nobody can tell whether there are any."""
+        self._is_blind = True
+
+    def doubt(self, until: float) -> None:
+        """What was written down was lost: until then members may come back that nobody knows of."""
+        self._doubts_until = until
 
     def admit(self, wanted: Member, epoch: int, session: int, now: float) -> tuple[Member, bool]:
         """Admit a rank, new or returning.
@@ -158,6 +169,7 @@ class MembershipTable:
         """The rank has reported everything: it is live."""
         peer = self._peers[rank]
         peer.reported = True
+        self._is_blind = False
         self._set_state(peer, MemberState.LIVE)
 
     def heard(self, rank: int, now: float) -> None:
@@ -181,6 +193,8 @@ class MembershipTable:
     def judge(self, now: float, suspect_s: float, give_up_s: float) -> list[int]:
         """Suspect the silent; returns those to be given up."""
         lost = []
+        if self._doubts_until <= now:
+            self._doubts_until = 0.0
         for peer in self.peers():
             silent = now - peer.heard
             if silent >= give_up_s:

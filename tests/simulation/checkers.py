@@ -166,6 +166,13 @@ class Visibility(Checker):
             if self.given_up.issuperset(self.cluster.segments_of(put)):
                 put.removed_at = put.removed_at or self.world.now
 
+    def forgotten(self, rank: RankProcess) -> None:
+        """Nobody knows any more that there was this rank, whose segment is lost."""
+        for stored in rank.inspection.all_stored():
+            put = self.cluster.history.by_number.get(stored.number)
+            if put is not None:
+                put.gone_at = put.gone_at or self.world.now
+
     def returned(self, segment: int) -> None:
         """A segment is a member's again, or for the first time."""
         self.given_up.discard(segment)

@@ -82,9 +82,12 @@ class Cluster:
         """Whether every rank is live and every client sees all of them."""
         if self.meta.dead or any(rank.dead for rank in self.ranks):
             return False
-        peers = self.meta.actor.roster.table.peers()
-        live = len(peers) == len(self.ranks) and all(
-            peer.reported and peer.member.state == MemberState.LIVE for peer in peers
+        table = self.meta.actor.roster.table
+        peers = table.peers()
+        live = (
+            table.all_reported()
+            and len(peers) == len(self.ranks)
+            and all(peer.reported and peer.member.state == MemberState.LIVE for peer in peers)
         )
         live = live and all(rank.actor.is_live for rank in self.ranks)
         return live and all(len(client.actor.ranks) == len(self.ranks) for client in self.living_clients())
@@ -106,8 +109,8 @@ class Cluster:
 
     def _make_meta(self) -> MetaProcess:
         meta = MetaProcess(
-            self.world, self.network, self._meta_clock, self.settings, self.written,
-            self._persist,
+            self.world, self.network, self._meta_clock, self.settings,
+            self.written if self.settings.persists else b"", self._persist,
         )  # fmt: skip
         meta.life = self._life()
         watch = MetaWatch(self, meta)
@@ -214,6 +217,9 @@ class Cluster:
             return
         self.world.count("meta restarts")
         self.meta.crash()
+        if not self.settings.persists:  # and with it went the knowledge that these ranks ever were
+            for rank in self.lost_segments:
+                self.checkers.visibility.forgotten(rank)
         self.world.after(away_s, self._revive_meta)
 
     def _revive_meta(self) -> None:

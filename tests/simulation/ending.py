@@ -152,13 +152,15 @@ class Ending:
         cluster, operations = self._cluster, self._cluster.operations
         stored = [entry.key for entry in cluster.meta.actor.naming.names]
         cluster.restart_meta(_CALL_S)
-        for client in cluster.living_clients():
-            for key in stored:
-                act = self._finish(operations.get(client, [key], None, _CALL_S / 2))
-                if act.codes != [Code.OK]:
-                    self._fail(f"L3: without a meta service {client.name} is told {act.codes}", key)
+        for client in cluster.living_clients() if stored else ():
+            read = self._finish(operations.get(client, stored, None, _CALL_S / 2)).codes
+            for key, code in zip(stored, read, strict=True):
+                if code != Code.OK:
+                    self._fail(f"L3: without a meta service {client.name} is told {code!r}", key)
         self._await(lambda: not cluster.meta.dead, 2 * _CALL_S, "the meta service starts again")
-        self._await(cluster.is_up, _RECOVERY_S, "L3: the next meta service knows all ranks")
+        limits = cluster.settings.meta
+        doubt_s = 0.0 if cluster.settings.persists else (limits.serve_ms + limits.grace_ms) / 1000
+        self._await(cluster.is_up, _RECOVERY_S + doubt_s, "L3: the next meta service knows all ranks")
         keys = list(cluster.history.keys)
         for client in cluster.living_clients():
             told = self._finish(operations.query(client, keys, _CALL_S)).codes

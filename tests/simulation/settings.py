@@ -76,6 +76,7 @@ class Settings:
     client: ClientLimits = field(default=CLIENT)
     read_only_clients: int = 0
     numbered: bool = False
+    persists: bool = True
 
 
 def draw_settings(random: Random) -> Settings:
@@ -142,4 +143,5 @@ def draw_settings(random: Random) -> Settings:
         ),
         read_only_clients=random.choice((0, 0, 1)),
         numbered=random.random() < 0.5,
+        persists=random.random() < 0.8,
     )

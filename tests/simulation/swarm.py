@@ -21,12 +21,12 @@ from tests.simulation.processes import Process
 from tests.simulation.services import RankProcess
 from tests.simulation.settings import Settings, draw_settings
 
-OPERATIONS = 60
+OPERATIONS = 40
 """How many operations a run begins."""
 
 _RUNNING_MAX = 8
 _CLIENTS_MAX = 11
-_STEPS_LEAST = 2000
+_STEPS_LEAST = 1500
 _SHARE_OF_POOL = 3
 _INTO_BUFFERS = 0.4
 
@@ -72,7 +72,8 @@ class Swarm:
     def __init__(self, cluster: Cluster, random: Random, focus: Mapping[str, float]) -> None:
         """``random`` decides what is done; what goes wrong meanwhile is the cluster's own chance.
 
-        ``focus``: weights of operations and rates of mishaps, by name, instead of those that are drawn.
+        ``focus``: weights of operations and rates of mishaps, by name, instead of those that are drawn; also
+        ``gap_s``, the time from one to the next, and ``keys``, how many there are.
         """
         self._cluster = cluster
         self._random = random
@@ -105,9 +106,9 @@ class Swarm:
         ]
         self._acts = [(act, focus.get(_name(act), weight)) for act, weight in self._acts]
         self._mishaps = [(act, focus.get(_name(act), rate)) for act, rate in self._mishaps]
-        self._gap_s = random.choice((0.0005, 0.005, 0.05))
+        self._gap_s = focus.get("gap_s", random.choice((0.0005, 0.005, 0.05)))
         self._batch = random.choice((1, 1, 3))
-        self._keys = random.choice((1, 3, len(cluster.history.keys)))
+        self._keys = int(focus.get("keys", random.choice((1, 3, len(cluster.history.keys)))))
         self._timeouts = random.choice(((0.2, 1.0), (0.5,), (1.0, 2.0)))
 
     def run(self, operations: int) -> None:

@@ -48,6 +48,8 @@ class Roster:
             epoch, rows = msgpack.unpackb(written, use_list=False)
             self.epoch = epoch + 1
             self.table.restore(rows, now)
+        else:
+            self.table.begin_blind()
 
     def persisted(self) -> Persist:
         """The membership and the epoch, to be written down."""
@@ -66,11 +68,16 @@ class Roster:
             raise error_for(Code.INVALID_ARGUMENT, f"a rank of epoch {epoch}")
         return epoch >= self.epoch and join.segment not in self._admitted
 
+    def is_behind(self, epoch: int) -> bool:
+        """Whether somebody has heard of an epoch that this service does not know: it must move beyond."""
+        return self.epoch < epoch < _LAST_EPOCH
+
     def begin_epoch(self, epoch: int, now: float) -> None:
         """Everyone must join and report again."""
         self.epoch = epoch
         self._admitted.clear()
         self.table.forget_reports(now)
+        self.table.doubt(now + (self._limits.serve_ms + self._limits.grace_ms) / 1000)
 
     def join(self, request: Request, join: Join, naming: Naming, now: float) -> tuple[Message, list[Effect]]:
         """Admit a rank.

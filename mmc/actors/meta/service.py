@@ -143,6 +143,9 @@ class MetaActor:
         return [*effects, *self.reception.reply(request, reply)]
 
     def _welcome(self, request: Request, hello: requests.Hello, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        if self.roster.is_behind(request.epoch):
+            effects = self._begin_epoch(request.epoch + 1, now)
         session = self.reception.open(hello, now)
         welcome = replies.Welcome(
             session.number,
@@ -154,7 +157,7 @@ class MetaActor:
             self.roster.table.members() if hello.kind == PeerKind.CLIENT else (),
             self._limits.lease_ttl_ms,
         )
-        return self.reception.reply(request, welcome)
+        return [*effects, *self.reception.reply(request, welcome)]
 
     def _keep_alive(self, request: Request, counters: dict[str, int]) -> list[Effect]:
         assert request.session is not None
@@ -267,17 +270,17 @@ class MetaActor:
     def _join(self, request: Request, join: requests.Join, now: float) -> list[Effect]:
         assert request.session is not None
         if self.roster.outdated_by(join):
-            return self._begin_epoch(request, (join.term >> 32) + 1, now)
+            effects = self.reception.fail(request, Code.UNKNOWN_SEQUENCE, "a new epoch begins")
+            return [*effects, *self._begin_epoch((join.term >> 32) + 1, now)]
         reply, effects = self.roster.join(request, join, self.naming, now)
         return [*effects, *self.reception.reply(request, reply)]
 
-    def _begin_epoch(self, request: Request, epoch: int, now: float) -> list[Effect]:
-        """This service is younger than a rank's last one: everybody starts again, this rank too."""
-        effects = self.reception.fail(request, Code.UNKNOWN_SEQUENCE, "a new epoch begins")
+    def _begin_epoch(self, epoch: int, now: float) -> list[Effect]:
+        """What was written down was lost, and somebody knows a later epoch: everybody starts again."""
         self.roster.begin_epoch(epoch, now)
         self.reception.restart(epoch)
         self.naming = Naming(self._limits)
-        return [self.roster.persisted(), *effects, self._new_epoch(f"a rank knew epoch {epoch - 1}")]
+        return [self.roster.persisted(), self._new_epoch(f"somebody knew epoch {epoch - 1}")]
 
     def _new_epoch(self, why: str) -> Note:
         audit = Audit((("epoch", self.epoch), ("reason", why)))

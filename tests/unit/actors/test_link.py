@@ -470,3 +470,18 @@ def test_a_sign_of_life_keeps_a_long_request_waiting(open_peer: Peer) -> None:
     open_peer.reply(probes[0].sequence, Codes(()), now=limit - 9)
     open_peer.link.expire(limit + 10)
     assert not ticket.done
+
+
+def test_a_service_that_forgot_our_epoch_is_told_by_a_hello(open_peer: Peer) -> None:
+    """Refused in an earlier epoch than the session's, a link says hello with the epoch that it knows."""
+    open_peer.ask()
+    ((asked, _),) = open_peer.sent()
+    for session in (open_peer.session + 1, open_peer.session):
+        refusal = Failure(int(Code.UNKNOWN_SEQUENCE), "unknown session or epoch")
+        header = Header(refusal.operation, session, asked.sequence, epoch=EPOCH - 1)
+        open_peer.link.receive(encode(header, refusal), 0.1)
+        assert open_peer.link.is_open == (session != open_peer.session)
+    ((header, hello),) = open_peer.sent()
+    assert isinstance(hello, Hello)
+    assert header.epoch == EPOCH
+    assert hello.left == open_peer.session
