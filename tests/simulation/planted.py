@@ -17,15 +17,20 @@ from tests.simulation import faults_in_segments as memory
 from tests.simulation import faults_in_services as services
 from tests.simulation.chance import Mix
 from tests.simulation.planting import Plant, fence_left_out
-from tests.simulation.settings import Settings
 from tests.simulation.swarm import run_seed
-
-CROWDED = Settings(ranks=1, clients=3, capacity=8192, records=8)
-STALLING = Mix(run_length=5.0, long_stall=0.2, longest_stall_s=0.05, latency_s=0.0001)
-REPEATING = Mix(event_repeated=0.6, delayed=0.3, delay_s=0.3, run_length=30.0)
-BUFFERING = Mix(run_length=2.0, long_stall=0.6, longest_stall_s=0.004, latency_s=0.0001)
-SLOW = Mix(delayed=0.5, delay_s=0.4)
-LINGERING = Mix(run_length=1e6, long_stall=0.9, longest_stall_s=0.02)
+from tests.simulation.themes import (
+    BUFFERING,
+    CROWDED,
+    DYING,
+    LEASING,
+    LINGERING,
+    READING,
+    REPEATING,
+    RESTARTING,
+    SLOW,
+    STALLING,
+    VIEWING,
+)
 
 
 class Bug(NamedTuple):
@@ -57,13 +62,6 @@ def run(bug: Bug, seed: int, *, is_planted: bool) -> str:
             return ", ".join((str(failure).partition("\n")[0], *failure.__notes__))
     return ""
 
-
-READING = {"get": 12, "put": 10, "remove": 6}
-VIEWING = {"view": 12, "put": 10, "remove": 8}
-LEASING = {"lease": 8, "put": 8, "remove": 10, "unlease": 0, "view": 0}
-REMOVING = {"put": 12, "remove": 10}
-DYING = {"put": 16, "crash": 0.2, "remove": 2}
-RESTARTING = {"put": 16, "get": 8, "restart_rank": 0.2, "remove": 6}
 
 BUGS = (
     Bug("the second look left out", memory.no_second_look, ("S1",), 0, STALLING, READING),

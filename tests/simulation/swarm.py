@@ -20,13 +20,15 @@ from tests.simulation.network import EVERYBODY
 from tests.simulation.processes import Process
 from tests.simulation.services import RankProcess
 from tests.simulation.settings import Settings, draw_settings
+from tests.simulation.themes import CROWDED, THEMES
 
 OPERATIONS = 40
 """How many operations a run begins."""
 
 _RUNNING_MAX = 8
 _CLIENTS_MAX = 11
-_STEPS_LEAST = 1500
+_STEPS_LEAST = 1600
+_THEMED = 0.2
 _SHARE_OF_POOL = 3
 _INTO_BUFFERS = 0.4
 
@@ -299,6 +301,11 @@ def run_seed(
         AssertionError: an invariant was broken.
     """
     drawn, drawn_mix, random = prepare(seed)
+    if settings is None and mix is None and not focus and random.random() < _THEMED:
+        theme = random.choice(THEMES)
+        focus = theme.focus
+        if theme.mix is not None:
+            drawn, drawn_mix = CROWDED, theme.mix
     with Cluster(seed, settings or drawn, mix or drawn_mix) as cluster:
         world = cluster.world
         try:

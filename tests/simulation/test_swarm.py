@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.chance import Mix
-from tests.simulation.planted import CROWDED, LINGERING, REPEATING
 from tests.simulation.swarm import run_seed
+from tests.simulation.themes import CROWDED, LINGERING, REPEATING
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(1000, 1016)
