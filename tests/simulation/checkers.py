@@ -306,6 +306,13 @@ class Leases(Checker):
         """A client is about to end its lease."""
         self._promises.pop((key, client), None)
 
+    def lost(self, rank: RankProcess) -> None:
+        """A rank's memory is lost, or the rank is given up: a lease ends with the last replica."""
+        held = {stored.key for stored in rank.inspection.all_stored()}
+        elsewhere = {key for key in held for name, _ in self.cluster.places_of_key(key) if name != rank.name}
+        for promise in [promise for promise in self._promises if promise[0] in held - elsewhere]:
+            del self._promises[promise]
+
     def left(self, client: str) -> None:
         """A client that said goodbye counts on nothing any more."""
         for promise in [promise for promise in self._promises if promise[1] == client]:

@@ -29,7 +29,7 @@ from tests.simulation.world import BOOT, World
 KEYS = 6
 _START_S = 10.0
 _SEEN = {"replays": "replays", "joins": "joins", "duplicate sequence": "duplicates refused"}
-_CHECKED_EVERY = 5
+_CHECKED_EVERY = 15
 _LEAVING_S = 3.0
 _LOOKS_S = 0.01
 _AHEAD_S = 5000.0
@@ -147,9 +147,10 @@ class Cluster:
 
     def check_rank(self, rank: RankProcess) -> None:
         """The rank's own invariants, and S6."""
-        if not rank.processor.buffer:
-            self.checkers.space.check(rank)
-        rank.actor.check()
+        with rank.processor.undisturbed():
+            if not rank.processor.buffer:
+                self.checkers.space.check(rank)
+            rank.actor.check()
 
     def _is_alive(self, client_id: int) -> bool:
         return any(client.id == client_id and not client.dead for client in self.clients)
@@ -234,6 +235,7 @@ class Cluster:
         if not keeps_segment:
             self.world.log("segment lost", rank.name)
             self.lost_segments.append(rank)
+            self.checkers.leases.lost(rank)
             if self.world.chance.random.random() < _SAID_DEAD:
                 rank.shared.words[AT_DEAD] = 1
         self.world.after(away_s, lambda: self._revive_rank(rank, rank.shared if keeps_segment else None))

@@ -11,7 +11,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ _BUFFERED_MAX = 24
 _PIECES = 3
 _SMALLEST_PIECE = 64
 _LONG_S = 0.001
+_NEVER = 10**9
 
 
 class SharedBytes:
@@ -74,6 +76,15 @@ class Processor:
         self.note_stall(seconds)
         world.count("stalls")
         strand.pause(seconds)
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """No thread stalls within: somebody only looks."""
+        left, self.left = self.left, _NEVER
+        try:
+            yield
+        finally:
+            self.left = left
 
     def note_stall(self, seconds: float) -> None:
         """From now on a thread stands still for so long."""

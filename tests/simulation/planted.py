@@ -85,7 +85,12 @@ BUGS = (
     Bug("success in another term", services.success_in_another_term, ("S2",), 0, LINGERING, RESTARTING),
     Bug("no fence after publishing", fence_left_out(putting, "publish"), ("S2",), 0, LINGERING),
     Bug(
-        "no fence before restamping", fence_left_out(keeper, "begin_term"), ("S2",), 0, BUFFERING, RESTARTING
+        "no fence before restamping",
+        fence_left_out(keeper, "begin_term"),
+        ("S2", "the end"),
+        59,
+        BUFFERING,
+        RESTARTING,
     ),
     Bug("an event for another generation", services.event_for_another_generation, ("S2",), 0, REPEATING),
     Bug("reuse before the acknowledgement", memory.reused_before_heard, ("S3",), 0, STALLING),

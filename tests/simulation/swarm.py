@@ -75,10 +75,12 @@ class Swarm:
         """``random`` decides what is done; what goes wrong meanwhile is the cluster's own chance.
 
         ``focus``: weights of operations and rates of mishaps, by name, instead of those that are drawn; also
-        ``gap_s``, the time from one to the next, and ``keys``, how many there are.
+        ``gap_s``, the time from one to the next, ``away_s``, for how long what restarts is gone, and
+        ``keys``, how many there are.
         """
         self._cluster = cluster
         self._random = random
+        self._focus = focus
         self._acts: list[tuple[Callable[[ClientProcess], None], float]] = [
             (self._put, 10),
             (self._get, 8),
@@ -252,7 +254,7 @@ class Swarm:
             self._cluster.operations.cancel(self._random.choice(acts))
 
     def _away(self) -> float:
-        return self._random.choice((0.0, 0.0, 0.5, 3.0, 12.0))
+        return self._focus.get("away_s", self._random.choice((0.0, 0.0, 0.5, 3.0, 12.0)))
 
     def _rank(self) -> RankProcess:
         return self._random.choice(self._cluster.ranks)

@@ -14,6 +14,7 @@ TIMEOUT_S = 0.5
 keys = st.integers(0, 2).map(lambda number: b"key %d" % number)
 sizes = st.sampled_from((8, 700, 2000))
 which = st.integers(0, 7)
+away = st.sampled_from((0.0, 0.5, 12.0))
 mixes = st.builds(
     Mix,
     lost=st.sampled_from((0.0, 0.1)),
@@ -22,6 +23,7 @@ mixes = st.builds(
     event_lost=st.sampled_from((0.0, 0.5)),
     delay_s=st.sampled_from((0.05, 0.5)),
     run_length=st.sampled_from((5.0, 100.0)),
+    ordered=st.booleans(),
 )
 
 
@@ -81,6 +83,40 @@ class ClusterMachine(RuleBasedStateMachine):
         """A client is unreachable for a while."""
         cluster, victim = self._parts(target_of_cut)
         cluster.network.isolate(victim.route, 0.3)
+
+    @rule(client=which, key=keys)
+    def lease(self, client: int, key: bytes) -> None:
+        """A client begins to lease."""
+        cluster, caller = self._parts(client)
+        if key not in caller.leasing:
+            cluster.operations.lease(caller, [key], 200, TIMEOUT_S)
+
+    @rule(seconds=away)
+    def restart_meta(self, seconds: float) -> None:
+        """The meta service dies and comes back."""
+        assert self.cluster is not None
+        self.cluster.restart_meta(seconds)
+
+    @rule(number=which, seconds=away, keeps_segment=st.booleans())
+    def restart_rank(self, number: int, seconds: float, *, keeps_segment: bool) -> None:
+        """A rank dies and comes back, with its segment or without."""
+        assert self.cluster is not None
+        ranks = self.cluster.ranks
+        self.cluster.restart_rank(ranks[number % len(ranks)], seconds, keeps_segment=keeps_segment)
+
+    @rule(seconds=away, of_events=st.booleans())
+    def restart_broker(self, seconds: float, *, of_events: bool) -> None:
+        """A broker dies and comes back."""
+        assert self.cluster is not None
+        network = self.cluster.network
+        self.cluster.restart_broker(network.events if of_events else network.requests, seconds)
+
+    @rule(number=which, seconds=st.sampled_from((0.05, 3.0)))
+    def stop(self, number: int, seconds: float) -> None:
+        """A process stands still for a while."""
+        assert self.cluster is not None
+        processes = (self.cluster.meta, *self.cluster.ranks, *self.cluster.living_clients())
+        processes[number % len(processes)].stop(seconds)
 
     @rule(seconds=st.sampled_from((0.0005, 0.01, 0.3)))
     def wait(self, seconds: float) -> None:

@@ -163,6 +163,7 @@ class MetaWatch:
         for rank in (*self._cluster.ranks, *self._cluster.lost_segments):
             if rank.shared.words[AT_RANK] == number + 1:
                 self._cluster.checkers.visibility.lost_rank(rank)
+                self._cluster.checkers.leases.lost(rank)
 
     def _claimed(
         self, code: Code, key: bytes, version: ObjectVersion, size: int,

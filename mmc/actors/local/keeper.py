@@ -208,7 +208,7 @@ class Keeper:
             owned = self.table[record]
             if records.is_published(segment, record):
                 index.erase(segment, records.hash_of(segment, record), record)
-            else:  # nobody's first: should this end here, a restart frees it
+            if owned.state is RecordState.RESERVED:  # should this end here, it is nobody's
                 extents.write_extent(segment, record, Extent(owned.offset, owned.capacity, 0))
             records.begin_invalidate(segment, record)
         segment.memory.fence()

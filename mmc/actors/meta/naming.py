@@ -7,7 +7,9 @@
    and the replica is restored.
 3. A claimed name is resolved by its rank alone, since the published record is the truth: by its
    confirmation, or by its answer to a check, a lease or a removal.
-4. A lease is granted when every holding rank has stored it.  From the command on, and until after the
+4. A claim that a rebuild finds to be void may have been published: its ranks are commanded to remove it,
+   and a removal of the key waits for that too.
+5. A lease is granted when every holding rank has stored it.  From the command on, and until after the
    ranks' own count has ended, nothing here evicts or removes the key.
 """
 
@@ -62,6 +64,8 @@ class Naming:
         self.claims = Claims(limits.claim_check_ms / 1000)
         self.outboxes = Outboxes(limits.command_repeat_ms / 1000)
         self._removing: dict[bytes, list[Waiter]] = {}
+        self._void: dict[int, bytes] = {}
+        self._awaiting_void: dict[bytes, list[Waiter]] = {}
         self._existed: set[bytes] = set()
         self._reported: dict[int, dict[int, int]] = {}
         self._leasing: dict[int, Leasing] = {}
@@ -180,8 +184,7 @@ class Naming:
         if there is not None and there is not entry and not self._supersede(place, is_rank_s_word=True):
             return Code.NOT_FOUND
         if entry is not None and entry.state is NameState.CLAIMED and entry.version != version:
-            for claimed in entry.replicas:
-                self._drop(entry, claimed)
+            self._displace(entry)
             entry = None
         if entry is not None:
             other_place = any(p.rank == place.rank and p != place for p in entry.replicas)
@@ -199,6 +202,13 @@ class Naming:
         if leased_until:
             self.leases.add(key, 0, leased_until)
         return Code.OK
+
+    def _displace(self, entry: Entry) -> None:
+        """A claim is void; whatever was published under it is to go."""
+        for claimed in entry.replicas:
+            self._drop(entry, claimed)
+            command = self.outboxes.add(CommandKind.REMOVE, claimed, entry)
+            self._void[command.id] = entry.key
 
     def evict(self, victims: Iterable[tuple[Entry, Location]]) -> None:
         """Withdraw replicas and command their ranks to let go of them."""
@@ -250,6 +260,9 @@ class Naming:
 
     def _settle(self, command: Command, code: Code, now: float) -> None:
         entry, place = command.entry, command.place
+        if self._void.pop(command.id, None) is not None:
+            self._settle_void(entry.key)
+            return
         if command.kind in (CommandKind.EVICT, CommandKind.REMOVE):
             self.evictions += command.kind == CommandKind.EVICT and code == Code.OK
             self._settle_departure(entry, place, code, now)
@@ -261,6 +274,12 @@ class Naming:
             self._drop(entry, place)
         if command.is_lease:
             self._settle_lease(command, code, now)
+
+    def _settle_void(self, key: bytes) -> None:
+        """A void claim can be read no more, so that a removal of its key may be over now."""
+        if key in self._awaiting_void and key not in self._void.values():
+            for batch, index in self._awaiting_void.pop(key):
+                batch.settle(index, Code.OK)
 
     def _settle_departure(self, entry: Entry, place: Location, code: Code, now: float) -> None:
         """An eviction or a removal ended: gone, refused because of a lease, or not yet published."""
@@ -313,7 +332,11 @@ class Naming:
         self.leases.forget(entry.key)
         existed = entry.key in self._existed
         self._existed.discard(entry.key)
-        for batch, index in self._removing.pop(entry.key, ()):
+        waiters = self._removing.pop(entry.key, ())
+        if waiters and entry.key in self._void.values():
+            self._awaiting_void.setdefault(entry.key, []).extend(waiters)
+            return
+        for batch, index in waiters:
             batch.settle(index, Code.OK if existed or not was_claimed else Code.NOT_FOUND)
 
     def finish_report(self, rank: int) -> None:

@@ -143,9 +143,8 @@ class MetaActor:
         return [*effects, *self.reception.reply(request, reply)]
 
     def _welcome(self, request: Request, hello: requests.Hello, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        if self.roster.is_behind(request.epoch):
-            effects = self._begin_epoch(request.epoch + 1, now)
+        is_behind = self.roster.is_behind(request.epoch)
+        effects = self._begin_epoch(request.epoch + 1, now) if is_behind else []
         session = self.reception.open(hello, now)
         welcome = replies.Welcome(
             session.number,

@@ -1,5 +1,7 @@
 """A rank's records, where its life ends in the middle of something."""
 
+import pytest
+
 from mmc.actors.local.keeper import Keeper
 from mmc.cache.records import RecordState
 from mmc.config import load_config
@@ -100,5 +102,30 @@ def test_a_pin_that_a_client_asked_for_outlives_the_rank_that_wrote_it() -> None
     reborn.retire([record])
     assert reborn.table[record].state is RecordState.RETIRED
     pins.unpin(segment, slot)
+    reborn.sweep()
+    assert reborn.table[record].state is RecordState.FREE
+
+
+def test_a_published_record_that_a_rank_died_retiring_does_not_stay_with_its_writer() -> None:
+    """Returned after it was published in vain, and odd when the rank died: it is nobody's, and free."""
+    segment = heap_segment()
+    keeper = Keeper(segment, LIMITS)
+    holder = keeper.attach(7)
+    assert holder is not None
+    record = keeper.reserve(holder, 64, grant=1)
+    assert record is not None
+    store(segment, record, b"key", 64)
+
+    class Death(Exception):
+        """The rank's end."""
+
+    def die(_segment: object, _record: int) -> None:
+        raise Death
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "end_invalidate", die)
+        with pytest.raises(Death):
+            keeper.give_back(holder, record)
+    reborn = Keeper(segment, LIMITS)
     reborn.sweep()
     assert reborn.table[record].state is RecordState.FREE
