@@ -33,11 +33,17 @@ def read_extent(segment: Segment, record: int) -> Extent:
 
 
 def write_extent(segment: Segment, record: int, extent: Extent) -> None:
-    """Store an extent; the word that says whose it is comes last."""
+    """Store an extent: whose it is comes after the grant, and whose it was goes before the grant does.
+
+    So whatever has a holder has the grant by which that holder knows it.
+    """
     at = segment.extents_word + record * EXTENT_WORDS
     segment.words[at] = extent.offset
-    segment.words[at + 2] = extent.grant
+    if extent.holder:
+        segment.words[at + 2] = extent.grant
     segment.words[at + 1] = extent.capacity << HOLDER_BITS | extent.holder
+    if not extent.holder:
+        segment.words[at + 2] = extent.grant
 
 
 def release_extent(segment: Segment, record: int) -> None:
