@@ -58,7 +58,7 @@ def test_the_payload_lies_behind_the_tables() -> None:
     ("extent", "order"), [(Extent(64, 64, 1, 5), [0, 2, 1]), (Extent(64, 64, 0), [0, 1, 2])]
 )
 def test_what_has_a_holder_has_its_grant(extent: Extent, order: list[int]) -> None:
-    """Whoever dies while writing an extent leaves nothing with a holder that does not know it by its grant."""
+    """Whoever dies while writing an extent leaves nothing that its holder does not know by its grant."""
     segment = heap_segment()
     stored: list[int] = []
 
