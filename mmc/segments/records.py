@@ -160,9 +160,12 @@ def version_of(segment: Segment, record: int) -> ObjectVersion:
 
 
 def is_published(segment: Segment, record: int) -> bool:
-    """Whether the record is even and published, under whatever term."""
+    """Whether the record is published and even, under whatever term.
+
+    In this order: a writer that has said published has been odd, so that even is what it is afterwards.
+    """
     words, at = segment.words, segment.record_word(record)
-    return not words[at + GENERATION] & 1 and words[at + STATE] == PUBLISHED
+    return words[at + STATE] == PUBLISHED and not words[at + GENERATION] & 1
 
 
 def term_of(segment: Segment, record: int) -> int:

@@ -1,6 +1,7 @@
 """Reading a record while it is written and invalidated (S1, S3): one whole object, or nothing."""
 
 from dataclasses import dataclass, field
+from itertools import product
 
 from hypothesis import event, given
 from hypothesis import strategies as st
@@ -143,3 +144,14 @@ def test_a_reader_finds_one_whole_object_or_nothing(life: Life, data: st.DataObj
         assert not all(there and there[0] == key for there in meanwhile) or len(set(meanwhile)) > 1
     else:
         assert (key, found) in meanwhile
+
+
+def test_a_record_is_published_when_its_last_store_has_arrived() -> None:
+    """However a rank's two looks fall between a writer's stores, it takes over nothing unfinished (S3)."""
+    life = Life()
+    life.write(KEYS[0], SIZES[0], 0, publish=True)
+    stores = life.journal.stores
+    for first, second in product(range(len(stores) + 1), repeat=2):
+        memory = Replayed(life.before.copy(), stores, iter((first, second)))
+        published = records.is_published(Segment(memory, LAYOUT), RECORD)
+        assert not published or memory.arrived == len(stores), (first, second)

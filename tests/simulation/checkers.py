@@ -166,12 +166,16 @@ class Visibility(Checker):
             if self.given_up.issuperset(self.cluster.segments_of(put)):
                 put.removed_at = put.removed_at or self.world.now
 
-    def forgotten(self, rank: RankProcess) -> None:
-        """Nobody knows any more that there was this rank, whose segment is lost."""
-        for stored in rank.inspection.all_stored():
-            put = self.cluster.history.by_number.get(stored.number)
-            if put is not None:
-                put.gone_at = put.gone_at or self.world.now
+    def file_lost(self) -> None:
+        """Nobody knows any more which ranks there were: the lost are not missed, the given up may return."""
+        for rank in (*self.cluster.ranks, *self.cluster.lost_segments):
+            is_given_up = rank.shared.words[AT_ID] in self.given_up
+            for stored in rank.inspection.all_stored():
+                put = self.cluster.history.by_number.get(stored.number)
+                if put is not None and (is_given_up or rank in self.cluster.lost_segments):
+                    put.gone_at = put.gone_at or self.world.now
+                    put.removed_at = None
+        self.given_up.clear()
 
     def returned(self, segment: int) -> None:
         """A segment is a member's again, or for the first time."""

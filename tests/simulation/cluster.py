@@ -218,12 +218,11 @@ class Cluster:
             return
         self.world.count("meta restarts")
         self.meta.crash()
-        if not self.settings.persists:  # and with it went the knowledge that these ranks ever were
-            for rank in self.lost_segments:
-                self.checkers.visibility.forgotten(rank)
         self.world.after(away_s, self._revive_meta)
 
     def _revive_meta(self) -> None:
+        if not self.settings.persists:
+            self.checkers.visibility.file_lost()
         self.meta = self._make_meta()
 
     def restart_rank(self, rank: RankProcess, away_s: float = 0.0, *, keeps_segment: bool = True) -> None:
