@@ -87,6 +87,7 @@ class Visibility(Checker):
         self._commanded: set[Location] = set()
         self._going: set[tuple[str, int, int]] = set()
         self.given_up: set[int] = set()
+        self._refused: set[tuple[int, int]] = set()
 
     def doom(self, key: bytes, command: int, place: Location) -> None:
         """The meta service has commanded a replica to go."""
@@ -97,10 +98,11 @@ class Visibility(Checker):
         """After a restart, an unconfirmed claim was void against an older object that was reported."""
         self._commanded.update(places)
 
-    def decided(self, key: bytes, command: int, place: Location, code: Code) -> None:
+    def decided(self, key: bytes, epoch: int, command: int, place: Location, code: Code) -> None:
         """A command was acknowledged, carried out or refused."""
         if code in (Code.LEASED, Code.WRONG_STATE):
             self._commanded.discard(place)
+            self._refused.add((epoch, command))
         doomed = self._doomed.get(key)
         if doomed is not None and command in doomed:
             doomed.discard(command)
@@ -113,12 +115,16 @@ class Visibility(Checker):
                 self._doomed_until[key] = self.world.now
         self._doomed.clear()
 
-    def retired(self, rank: RankProcess, record: int, reason: str) -> None:
-        """A rank is about to invalidate a published record."""
+    def retired(self, rank: RankProcess, record: int, reason: str, command: int | None) -> None:
+        """A rank is about to invalidate a published record, perhaps by a command of this number."""
         stored = rank.inspection.stored(record)
+        if stored is not None and command is not None and (rank.actor.term >> 32, command) in self._refused:
+            self.fail(f"{stored.key!r} goes by command {command}, which was refused", stored.key)
         put = None if stored is None else self.cluster.history.by_number.get(stored.number)
         if stored is None or put is None or put.key != stored.key:
             return
+        if reason == "wipe":  # until now, whoever did not know that the rank was given up could find it
+            put.removed_at = self.world.now
         self._going.add((rank.name, record, put.number))
         places = [(*place, put.number) for place in self.cluster.places_of(put)]
         if not self._going.issuperset(places):
@@ -409,6 +415,15 @@ class Removal(Checker):
 
     name = "S8 removal"
 
+    def __init__(self, cluster: Cluster) -> None:
+        """No rank has reported."""
+        super().__init__(cluster)
+        self._in_touch_since: dict[int, float] = {}
+
+    def reported(self, segment: int) -> None:
+        """A rank has reported: from now on it is in touch."""
+        self._in_touch_since[segment] = self.world.now
+
     def removed(self, act: Act, key: bytes) -> None:
         """A remove has answered 0."""
         for put in self.cluster.history.puts[key]:
@@ -430,9 +445,9 @@ class Removal(Checker):
         """Whether nobody may find a put: it was removed, and lies on no rank that does not know that."""
         if put.removed_at is None or put.removed_at >= started:
             return False
-        in_touch = {
-            peer.member.segment for peer in self.cluster.meta.actor.roster.table.peers() if peer.reported
-        }
+        peers = self.cluster.meta.actor.roster.table.peers()
+        reported = {peer.member.segment for peer in peers if peer.reported}
+        in_touch = {segment for segment in reported if self._in_touch_since[segment] < started}
         return in_touch.issuperset(self.cluster.segments_of(put))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mmc.actors.local.obedience import Outcome, orders_of
@@ -86,12 +88,18 @@ class MembershipWatch:
         self._table = table
         observe(table, "_set_state", before=self._moving)
         observe(table, "give_up", before=self._given_up)
+        observe(table, "finish_report", before=self._reported)
         observe(table, "admit", before=self._joining, after=self._admitted)
 
     def _moving(self, peer: Peer, state: MemberState) -> None:
         old = MemberState(peer.member.state)
         if old != state:
             self._world.count(f"rank {old.name.lower()} > {MemberState(state).name.lower()}")
+
+    def _reported(self, rank: int) -> None:
+        peer = self._table.peer(rank)
+        if peer is not None:
+            self._cluster.checkers.removal.reported(peer.member.segment)
 
     def _given_up(self, _rank: int) -> None:
         self._world.count("rank given up")
@@ -146,7 +154,9 @@ class MetaWatch:
     def _settled(self, command: Command, code: Code, _now: float) -> None:
         self._cluster.world.log("settled", command.kind, command.entry.key, command.id, code)
         if command.kind in DEPARTURES:
-            self._cluster.checkers.visibility.decided(command.entry.key, command.id, command.place, code)
+            epoch = self._meta.actor.epoch
+            decided = self._cluster.checkers.visibility.decided
+            decided(command.entry.key, epoch, command.id, command.place, code)
 
     def _reporting(
         self, key: bytes, version: ObjectVersion, _size: int, place: Location, _until: float, _now: float
@@ -207,7 +217,7 @@ class RankWatch:
 
         observe(target, name, before=begin, after=end)
 
-    def _retiring(self, doomed: list[int], _commands: object = None) -> None:
+    def _retiring(self, doomed: list[int], commands: Mapping[int, int] = MappingProxyType({})) -> None:
         for record in doomed:
             stored = self._rank.inspection.stored(record)
             place = (self._rank.name, record)
@@ -216,7 +226,8 @@ class RankWatch:
                 continue
             self._cluster.world.log("retire", place, stored.key, stored.number, self._reason)
             self._cluster.checkers.leases.retired(self._rank, record, self._reason)
-            self._cluster.checkers.visibility.retired(self._rank, record, self._reason)
+            command = commands.get(record)
+            self._cluster.checkers.visibility.retired(self._rank, record, self._reason, command)
 
     def _reserved(self, record: int | None, holder: object, size: int, grant: int) -> None:
         name = self._rank.name

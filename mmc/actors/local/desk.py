@@ -205,6 +205,8 @@ class Desk:
         if head is None or head not in self.relief.queue:
             return []
         table = self.keeper.table
+        if len(head.needed) <= table.free_records:
+            return []
         if table.records_in[RecordState.RESERVED] or table.records_in[RecordState.RETIRED]:
             return []
         self.relief.queue.remove(head)
