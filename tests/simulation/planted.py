@@ -22,6 +22,7 @@ from tests.simulation.themes import (
     BUFFERING,
     CROWDED,
     DYING,
+    HIDING,
     LEASING,
     LINGERING,
     READING,
@@ -64,7 +65,7 @@ def run(bug: Bug, seed: int, *, is_planted: bool) -> str:
 
 
 BUGS = (
-    Bug("the second look left out", memory.no_second_look, ("S1",), 0, STALLING, READING),
+    Bug("the second look left out", memory.no_second_look, ("S1",), 9, STALLING, READING),
     Bug("success without publishing", memory.success_without_publishing, ("S2",), 0, STALLING),
     Bug(
         "published records of the dead dropped",
@@ -98,7 +99,7 @@ BUGS = (
     Bug("reservations forgotten at a rebuild", memory.reservations_forgotten, ("S3", "S6"), 0),
     Bug("pins not seen", memory.pins_not_seen, ("S4 pins",), 0, STALLING),
     Bug("a pin without a fence", fence_left_out(pins, "pin"), ("S4 pins", "S1"), 0, LINGERING),
-    Bug("no fence before pins", fence_left_out(keeper, "retire"), ("S4 pins", "S1"), 0, BUFFERING, VIEWING),
+    Bug("no fence before pins", fence_left_out(keeper, "retire"), ("S4 pins",), 49, HIDING, VIEWING),
     Bug("a lease counted short", services.lease_counted_short, ("S4 leases",), 0, None, LEASING),
     Bug(
         "a lease counted from receipt", services.lease_counted_from_receipt, ("S4 leases",), 0, SLOW, LEASING

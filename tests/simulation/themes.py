@@ -15,12 +15,15 @@ CROWDED = Settings(ranks=1, clients=3, capacity=8192, records=8)
 STALLING = Mix(run_length=5.0, long_stall=0.2, longest_stall_s=0.05, latency_s=0.0001)
 REPEATING = Mix(event_repeated=0.6, delayed=0.3, delay_s=0.3, run_length=30.0)
 LATE = Mix(event_repeated=0.9, delayed=0.5, delay_s=1.0, run_length=30.0)
+HIDING = Mix(run_length=8.0, long_stall=0.9, longest_stall_s=0.02, latency_s=0.0001)
 BUFFERING = Mix(run_length=8.0, long_stall=0.8, longest_stall_s=0.01, latency_s=0.0001)
 SLOW = Mix(delayed=0.5, delay_s=0.4)
 LINGERING = Mix(run_length=1e6, long_stall=0.9, longest_stall_s=0.02)
 
-READING = {"get": 12, "put": 10, "remove": 6}
-VIEWING = {"view": 20, "put": 8, "remove": 12, "get": 0, "exist": 0, "keys": 2, "gap_s": 0.0005}
+READING = {"get": 20, "put": 14, "remove": 10, "keys": 1, "gap_s": 0.001}
+VIEWING = {
+    "view": 20, "put": 8, "remove": 14, "get": 0, "exist": 0, "query": 0, "lease": 0, "keys": 1, "gap_s": 0.001,
+}  # fmt: skip
 LEASING = {"lease": 8, "put": 8, "remove": 10, "unlease": 0, "view": 0}
 REMOVING = {"put": 12, "remove": 10}
 DYING = {"put": 16, "crash": 0.2, "remove": 2}
@@ -45,7 +48,7 @@ THEMES = (
     Theme(LINGERING, REBUILDING),
     Theme(STALLING, REBUILDING),
     Theme(BUFFERING, RESTARTING),
-    Theme(BUFFERING, VIEWING),
+    Theme(HIDING, VIEWING),
     Theme(SLOW, LEASING),
     Theme(None, LEASING),
 )
