@@ -21,9 +21,7 @@ SLOW = Mix(delayed=0.5, delay_s=0.4)
 LINGERING = Mix(run_length=1e6, long_stall=0.9, longest_stall_s=0.02)
 
 READING = {"get": 20, "put": 14, "remove": 10, "keys": 1, "gap_s": 0.001}
-VIEWING = {
-    "view": 20, "put": 8, "remove": 14, "get": 0, "exist": 0, "query": 0, "lease": 0, "keys": 1, "gap_s": 0.001,
-}  # fmt: skip
+VIEWING = {"view": 20, "put": 8, "remove": 14, "get": 0, "exist": 0, "query": 0, "keys": 1, "gap_s": 0.001}
 LEASING = {"lease": 8, "put": 8, "remove": 10, "unlease": 0, "view": 0}
 REMOVING = {"put": 12, "remove": 10}
 DYING = {"put": 16, "crash": 0.2, "remove": 2}
