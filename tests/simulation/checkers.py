@@ -123,7 +123,9 @@ class Visibility(Checker):
         put = None if stored is None else self.cluster.history.by_number.get(stored.number)
         if stored is None or put is None or put.key != stored.key:
             return
-        if reason == "wipe":  # until now, whoever did not know that the rank was given up could find it
+        if (
+            reason == "wipe" and put.removed_at is not None
+        ):  # until now, whoever did not know that the rank was given up could find it
             put.removed_at = self.world.now
         self._going.add((rank.name, record, put.number))
         places = [(*place, put.number) for place in self.cluster.places_of(put)]
