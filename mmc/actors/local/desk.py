@@ -266,6 +266,7 @@ class Desk:
 
     def reap(self) -> None:
         """Take back what the dead held, and release what nobody pins any more."""
+        self.keeper.mend_index()
         for holder in self.keeper.reservations.holders():
             if self._watch.is_dead(holder.client):
                 self._counts["reaped"] += 1

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from mmc.segments.layout import Segment
 
 
+_MENDED_LEAST = 16
+_MENDED_SHARE = 1024
+
+
 class Published(NamedTuple):
     """A published record, for a report or a confirmation."""
 
@@ -54,6 +58,7 @@ class Keeper:
         )
         self.awaiting: dict[int, int] = {}
         self._pinned: dict[int, None] = {}
+        self._mended = 0
         self.confirming: list[Published] = []
         self.clocks = records.access_clocks(segment)
         found = extents.all_extents(segment)
@@ -259,6 +264,17 @@ class Keeper:
         """The records that somebody pins (fence before asking)."""
         rows = [holder.row for holder in self.reservations.holders()]
         return pins.pinned_records(self.segment, rows)
+
+    def mend_index(self) -> None:
+        """See to the hints of the next few stored records, in turn.
+
+        One is lost when a rank dies between erasing it and invalidating its record, or when a writer that was
+        slow to insert its own takes the place of another's.
+        """
+        for _ in range(max(_MENDED_LEAST, len(self.table) // _MENDED_SHARE)):
+            self._mended = (self._mended + 1) % len(self.table)
+            if self.table[self._mended].state is RecordState.STORED:
+                index.repair(self.segment, records.hash_of(self.segment, self._mended), self._mended)
 
     @property
     def is_waiting_for_pins(self) -> bool:

@@ -6,7 +6,7 @@ from mmc.actors.local.keeper import Keeper
 from mmc.cache.records import RecordState
 from mmc.config import load_config
 from mmc.errors import Code
-from mmc.segments import extents, pins, records
+from mmc.segments import extents, index, pins, records
 from mmc.segments.extents import Extent
 from mmc.segments.layout import AT_CLOSING
 from tests.heap import TERM, heap_segment, store
@@ -129,3 +129,21 @@ def test_a_published_record_that_a_rank_died_retiring_does_not_stay_with_its_wri
     reborn = Keeper(segment, LIMITS)
     reborn.sweep()
     assert reborn.table[record].state is RecordState.FREE
+
+
+def test_a_lost_hint_is_found_again() -> None:
+    """A stored record whose hint was erased, or overwritten, is led to again after a while (L3)."""
+    segment = heap_segment()
+    keeper = Keeper(segment, LIMITS)
+    holder = keeper.attach(7)
+    assert holder is not None
+    record = keeper.reserve(holder, 64, grant=1)
+    assert record is not None
+    store(segment, record, b"key", 64)
+    assert keeper.adopt(record)
+    hashed = records.hash_of(segment, record)
+    index.erase(segment, hashed, record)
+    reborn = Keeper(segment, LIMITS)
+    assert not index.present(segment, hashed, record)
+    reborn.mend_index()
+    assert index.present(segment, hashed, record)
