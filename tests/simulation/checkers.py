@@ -21,6 +21,7 @@ from tests.simulation.history import Act, Put, number_in
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
+    from tests.simulation.inspection import Stored
     from tests.simulation.services import RankProcess
 
 _SLACK_S = 0.3
@@ -159,9 +160,25 @@ class Visibility(Checker):
         """A put was answered."""
         if put.is_acknowledged and self.given_up.intersection(self.cluster.segments_of(put)):
             put.gone_at = self.world.now
+        elif put.is_acknowledged:
+            for rank in self.cluster.ranks:
+                for stored in rank.inspection.all_stored():
+                    if stored.number == put.number:
+                        self._is_not_left_behind(put, stored)
         reason = self._lost_early.get(put.number)
         if put.is_acknowledged and reason is not None and not self.cluster.places_of(put):
             self.fail(f"put {put.number} is acknowledged and was lost by {reason}", put.key)
+
+    def changed_term(self, rank: RankProcess) -> None:
+        """A rank's segment is of a new term: what is of an older one is worth nothing from now on."""
+        for stored in rank.inspection.all_stored():
+            put = self.cluster.history.by_number.get(stored.number)
+            if put is not None and put.is_acknowledged and put.gone_at is None:
+                self._is_not_left_behind(put, stored)
+
+    def _is_not_left_behind(self, put: Put, stored: Stored) -> None:
+        if put.replicas == 1 and put.key == stored.key and not stored.is_current:
+            self.fail(f"put {put.number} was acknowledged under a term that is over", put.key)
 
     def lost_rank(self, rank: RankProcess) -> None:
         """The meta service has given a rank up: what is published there, or is about to be, is lost."""

@@ -16,7 +16,7 @@ STALLING = Mix(run_length=5.0, long_stall=0.2, longest_stall_s=0.05, latency_s=0
 REPEATING = Mix(event_repeated=0.6, delayed=0.3, delay_s=0.3, run_length=30.0)
 LATE = Mix(event_repeated=0.9, delayed=0.5, delay_s=1.0, run_length=30.0)
 HIDING = Mix(run_length=8.0, long_stall=0.9, longest_stall_s=0.02, latency_s=0.0001)
-BUFFERING = Mix(run_length=8.0, long_stall=0.8, longest_stall_s=0.01, latency_s=0.0001)
+BUFFERING = Mix(run_length=30.0, long_stall=0.8, longest_stall_s=0.01, latency_s=0.0001)
 SLOW = Mix(delayed=0.5, delay_s=0.4)
 LINGERING = Mix(run_length=1e6, long_stall=0.9, longest_stall_s=0.02)
 

@@ -16,7 +16,7 @@ from mmc.cache.names import Entry, Names, NameState
 from mmc.cache.records import RecordState
 from mmc.errors import Code
 from mmc.identifiers import Location, Member, ObjectVersion
-from mmc.segments.layout import AT_RANK, CLOCK, RECORD_WORDS, WORD
+from mmc.segments.layout import AT_CLOSING, AT_RANK, AT_TERM, CLOCK, RECORD_WORDS, WORD
 from mmc.wire.codec import Header, decode_body
 from mmc.wire.operations import Operation
 from mmc.wire.replies import Commands, Failure
@@ -281,6 +281,8 @@ class StoreWatch:
     def on_words(self, processor: Processor, at: int) -> None:
         """A store becomes visible."""
         client = self._cluster.client_named(processor.name)
+        if at == AT_CLOSING and self._rank.shared.words[at] == self._rank.shared.words[AT_TERM]:
+            self._cluster.checkers.visibility.changed_term(self._rank)
         if client is None or at in self._index:
             return
         fencing = self._cluster.checkers.fencing
