@@ -221,6 +221,8 @@ class RankWatch:
         for record in doomed:
             stored = self._rank.inspection.stored(record)
             place = (self._rank.name, record)
+            if record in commands:
+                self._cluster.checkers.fencing.commanded(self._rank, record, commands[record])
             if stored is None:
                 self._cluster.world.log("retire", place, self._reason)
                 continue
@@ -258,8 +260,6 @@ class RankWatch:
         for outcome in outcomes:
             order = orders[outcome.id]
             self._cluster.world.log("obey", self._rank.name, outcome.id, order.kind, outcome.code)
-            if order.kind in DEPARTURES and outcome.code == Code.OK:
-                self._cluster.checkers.fencing.commanded(self._rank, outcome.record, outcome.id)
 
 
 class StoreWatch:
