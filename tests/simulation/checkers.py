@@ -270,9 +270,10 @@ class Fencing(Checker):
         """A rank is about to free a record and its bytes."""
         command = self.unheard.pop((rank.name, record), None)
         number = rank.actor.rank
-        if command is None or number is None or self.cluster.meta.dead:
+        meta = self.cluster.meta
+        if command is None or number is None or meta.dead or rank.actor.term >> 32 != meta.actor.epoch:
             return
-        if command in self.cluster.meta.actor.naming.outboxes.of(number).outstanding:
+        if command in meta.actor.naming.outboxes.of(number).outstanding:
             self.fail(f"record {record} of {rank.name} is free before command {command} is heard")
 
 
