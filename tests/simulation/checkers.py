@@ -213,8 +213,15 @@ class Visibility(Checker):
         for put in self.cluster.history.puts[key]:
             if not put.is_acknowledged or put.finished is None or put.finished >= started:
                 continue
-            if put.gone_at is None:
+            if put.gone_at is None and not self._is_beyond_doubt(put):
                 self.fail(f"put {put.number} was acknowledged and is not found", key)
+
+    def _is_beyond_doubt(self, put: Put) -> bool:
+        """Whether it lies on ranks alone that, once their file was lost, did not come back in time."""
+        table = self.cluster.meta.actor.roster.table
+        members = {peer.member.segment for peer in table.peers()}
+        is_over = not self.cluster.settings.persists and table.all_reported()
+        return is_over and members.isdisjoint(self.cluster.segments_of(put))
 
 
 @dataclass(slots=True, eq=False)

@@ -69,6 +69,7 @@ class Desk:
         self._nothing_left = False
         self._hopeless: WaitingReserve | None = None
         self._counts: Counter[str] = Counter()
+        self._unpinned: dict[int, tuple[int, int]] = {}
         for holder in keeper.reservations.holders():
             watch.adopt(holder.client)
 
@@ -108,9 +109,9 @@ class Desk:
             case requests.Confirm(published, generations):
                 return self._confirm(holder, published, generations)
             case requests.Pin() as wanted:
-                return self._pin(holder, wanted)
+                return self._pin(request, holder, wanted)
             case requests.Unpin(slots):
-                return self._unpin(holder, slots)
+                return self._unpin(request, holder, slots)
             case requests.KeepAlive():
                 return replies.Codes(())
             case requests.Goodbye():
@@ -242,18 +243,24 @@ class Desk:
             codes.append(int(Code.OK if held else Code.NOT_FOUND))
         return replies.Codes(tuple(codes))
 
-    def _pin(self, holder: Holder, wanted: requests.Pin) -> Message:
+    def _pin(self, request: Request, holder: Holder, wanted: requests.Pin) -> Message:
+        """Pin through slots of this client; not where a request made after this one ended their pins."""
         segment = self.keeper.segment
         codes = []
         for slot, record, generation in zip(wanted.slots, wanted.records, wanted.generations, strict=True):
             word = self._asked_slot(holder, slot)
-            there = record < len(self.keeper.table) and pins.pin(segment, word, record, generation)
+            ended_in, ended_by = self._unpinned.get(word, (0, 0))
+            is_over = ended_in == _session_of(request) and ended_by > request.sequence
+            exists = not is_over and record < len(self.keeper.table)
+            there = exists and pins.pin(segment, word, record, generation)
             codes.append(int(Code.OK if there else Code.NOT_FOUND))
         return replies.Codes(tuple(codes))
 
-    def _unpin(self, holder: Holder, slots: tuple[int, ...]) -> Message:
+    def _unpin(self, request: Request, holder: Holder, slots: tuple[int, ...]) -> Message:
         for slot in slots:
-            pins.unpin(self.keeper.segment, self._asked_slot(holder, slot))
+            word = self._asked_slot(holder, slot)
+            self._unpinned[word] = _session_of(request), request.sequence
+            pins.unpin(self.keeper.segment, word)
         self.keeper.sweep()
         return replies.Codes((int(Code.OK),) * len(slots))
 
@@ -310,3 +317,8 @@ class Desk:
             ("waiting_reserves", len(self.relief.queue)),
             *sorted(self._counts.items()),
         )
+
+
+def _session_of(request: Request) -> int:
+    """The number of a request's session; 0 for a hello."""
+    return request.session.number if request.session else 0

@@ -314,6 +314,12 @@ class LocalActor:
         self._obey(event, now)
 
     def _obey(self, commands: replies.Commands, now: float) -> None:
+        """Do what is commanded; commands that come during a report come again.
+
+        What went would be listed by a part of the report that arrives after the acknowledgement.
+        """
+        if not self.is_live:
+            return
         outcomes = self.obedience.carry_out(commands, int(now * 1000))
         if not outcomes:
             return

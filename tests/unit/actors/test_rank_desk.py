@@ -52,9 +52,9 @@ class Desk:
         self._numbers = itertools.count(1)
         self.session = 0
 
-    def ask(self, message: Message, now: float = 1.0) -> Message | None:
-        """The answer, if there is one at once."""
-        header = Header(0, self.session, next(self._numbers), 0, 1, 5000)
+    def ask(self, message: Message, now: float = 1.0, number: int = 0) -> Message | None:
+        """The answer, if there is one at once; ``number``: the request's, if not the next."""
+        header = Header(0, self.session, number or next(self._numbers), 0, 1, 5000)
         return self.answer_in(self.actor.receive(ROUTE, encode(header, message), now))
 
     def answer_in(self, effects: Sequence[object]) -> Message | None:
@@ -108,3 +108,13 @@ def test_a_client_asks_for_pins_through_the_rank_s_slots_only() -> None:
     assert desk.ask(Pin((3,), (0,), (0,))) == Codes((int(Code.OK),))
     assert desk.ask(Pin((3,), (0,), (2,))) == Codes((int(Code.NOT_FOUND),))
     assert desk.ask(Unpin((3,))) == Codes((int(Code.OK),))
+
+
+def test_a_pin_that_comes_after_its_end_is_none() -> None:
+    """The network may turn them round; whoever asked for it is gone, and nobody would ever end it."""
+    desk = Desk()
+    desk.enter()
+    early, late = 5, 6
+    assert desk.ask(Unpin((3,)), number=late) == Codes((int(Code.OK),))
+    assert desk.ask(Pin((3,), (0,), (0,)), number=early) == Codes((int(Code.NOT_FOUND),))
+    assert desk.ask(Pin((3,), (0,), (0,)), number=late + 1) == Codes((int(Code.OK),))
