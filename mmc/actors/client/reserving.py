@@ -113,8 +113,12 @@ def _reserve_once(
         sizes = [draft.size for draft in wanting]
         tickets.append((handle, wanting, handle.ask(sizes, deadline, client.now)))
     yield from _await_owned([(handle, ticket) for handle, _, ticket in tickets])
-    for handle, wanting, ticket in tickets:
-        code = _take_granted(client, handle, wanting, ticket)
+    taken = [
+        (handle, wanting, _take_granted(client, handle, wanting, ticket))
+        for handle, wanting, ticket in tickets
+    ]  # all of them before waiting again: a caller that goes away meanwhile leaves no grant behind
+    for handle, wanting, first in taken:
+        code = first
         if code == Code.NO_SPACE and handle.idle_reserves():
             code = yield from _retry_without_idle(client, handle, wanting, deadline)
         if code != Code.OK:
