@@ -70,6 +70,10 @@ class ReplyWindow:
             return Verdict.EXECUTE
         return Verdict.REPLAY
 
+    def is_used_up_by(self, number: int) -> bool:
+        """Whether nothing beyond the highest number seen can come before this one is answered."""
+        return self._highest >= number + self._width - 1
+
     def finish(self, number: int, reply: Frames | None) -> None:
         """End a number in flight, storing its reply, or none for what may be executed again."""
         if self._marks.get(number) is not _Mark.IN_FLIGHT:

@@ -273,13 +273,13 @@ class ClientActor:
         except RemoteProtocolError:
             self.counters["malformed events"] += 1
             return
-        if not isinstance(event, replies.MemberChange) or header.epoch < self._link.epoch:
+        if not isinstance(event, replies.MemberChange):
             return
         if header.epoch == self._link.epoch:
             self._gap.saw(header.epoch, event.number)
             self.saw_view(event.view)
         elif not self._viewing and self._link.is_open:
-            self.refresh_members()
+            self.refresh_members()  # in an earlier epoch too: a service that lost its file learns of ours
 
     # The end
 

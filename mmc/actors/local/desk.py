@@ -172,6 +172,8 @@ class Desk:
             effects += self.reception.fail(
                 waiting.request, Code.NO_SPACE, "nothing evictable is in one piece"
             )
+        for waiting in self.relief.take_blocking():
+            effects += self.reception.fail(waiting.request, Code.NOT_SERVING, "nothing could come after this")
         return effects
 
     def _press(self, now: float) -> None:

@@ -27,7 +27,7 @@ from mmc.wire.requests import Pressure
 from mmc.wire.shapes import Raw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mmc.actors.local.keeper import Keeper
     from mmc.actors.reception import Request
@@ -67,6 +67,12 @@ class WaitingReserve:
     def needed(self) -> tuple[int, ...]:
         """The sizes that are waited for."""
         return self.reserve.sizes[: self.reserve.needed]
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether its client can send nothing more before it is answered."""
+        session = self.request.session
+        return session is not None and session.window.is_used_up_by(self.request.sequence)
 
     @property
     def bytes(self) -> int:
@@ -130,24 +136,25 @@ class Relief:
 
     def take_void(self) -> list[WaitingReserve]:
         """Those whose client wants them no more, or is dead; they wait no longer."""
-        void = [waiting for waiting in self.queue if waiting.is_void]
-        if void:
-            self.queue = deque(waiting for waiting in self.queue if not waiting.is_void)
-        return void
+        return self._take(lambda waiting: waiting.is_void)
 
     def take_due(self, now: float) -> list[WaitingReserve]:
         """Those whose deadline has passed; they wait no longer."""
-        due = [waiting for waiting in self.queue if waiting.request.deadline <= now]
-        if due:
-            self.queue = deque(w for w in self.queue if w.request.deadline > now)
-        return due
+        return self._take(lambda waiting: waiting.request.deadline <= now)
 
     def take_hopeless(self) -> list[WaitingReserve]:
         """Those for which there is no room before their deadline; they wait no longer."""
-        hopeless = [waiting for waiting in self.queue if waiting.prospect == Prospect.NEVER]
-        if hopeless:
-            self.queue = deque(w for w in self.queue if w.prospect != Prospect.NEVER)
-        return hopeless
+        return self._take(lambda waiting: waiting.prospect == Prospect.NEVER)
+
+    def take_blocking(self) -> list[WaitingReserve]:
+        """Those before whose answer their client can return nothing; they wait no longer."""
+        return self._take(lambda waiting: waiting.is_blocking)
+
+    def _take(self, is_over: Callable[[WaitingReserve], bool]) -> list[WaitingReserve]:
+        taken = [waiting for waiting in self.queue if is_over(waiting)]
+        if taken:
+            self.queue = deque(waiting for waiting in self.queue if not is_over(waiting))
+        return taken
 
     def take_granted(self, now: float) -> Iterator[tuple[WaitingReserve, list[int]]]:
         """Those that fit now, in order, with their records; they wait no longer."""

@@ -10,8 +10,8 @@ from mmc.errors import Code
 from mmc.identifiers import ANY_RANK
 from mmc.wire.codec import Header, decode_body, decode_header, encode
 from mmc.wire.operations import Message, PeerKind
-from mmc.wire.replies import Codes, Failure, Welcome
-from mmc.wire.requests import Hello, Join, KeepAlive, Pin, Reserve, Unpin
+from mmc.wire.replies import Codes, Failure, Reserved, Welcome
+from mmc.wire.requests import Hello, Join, KeepAlive, Pin, Reserve, Return, Unpin
 from tests.heap import BOOT, IDENTITY, heap_segment
 
 ROUTE = b"client"
@@ -54,15 +54,18 @@ class Desk:
 
     def ask(self, message: Message, now: float = 1.0, number: int = 0) -> Message | None:
         """The answer, if there is one at once; ``number``: the request's, if not the next."""
-        header = Header(0, self.session, number or next(self._numbers), 0, 1, 5000)
-        return self.answer_in(self.actor.receive(ROUTE, encode(header, message), now))
+        said = self.said(message, now, number)
+        return said[0] if said else None
 
-    def answer_in(self, effects: Sequence[object]) -> Message | None:
+    def said(self, message: Message, now: float = 1.0, number: int = 0, below: int = 1) -> list[Message]:
+        """All that is sent to the client; it has heard every answer ``below`` a number."""
+        header = Header(0, self.session, number or next(self._numbers), 0, 1, 5000, below)
+        return self.told_in(self.actor.receive(ROUTE, encode(header, message), now))
+
+    def told_in(self, effects: Sequence[object]) -> list[Message]:
         """What is sent to the client."""
-        for effect in effects:
-            if isinstance(effect, Send) and effect.to == ROUTE:
-                return decode_body(decode_header(effect.frames), effect.frames)
-        return None
+        sent = [effect.frames for effect in effects if isinstance(effect, Send) and effect.to == ROUTE]
+        return [decode_body(decode_header(frames), frames) for frames in sent]
 
     def enter(self) -> None:
         """Open a session."""
@@ -88,7 +91,7 @@ def test_a_rank_that_stops_says_so() -> None:
     assert isinstance(desk.ask(KeepAlive(())), Codes)
     assert isinstance(desk.ask(Reserve(1, 1, (60000,))), Message)
     assert desk.ask(Reserve(2, 1, (60000,))) is None
-    waiting = desk.answer_in(desk.actor.leave(2.0))
+    (waiting,) = desk.told_in(desk.actor.leave(2.0))
     assert isinstance(waiting, Failure)
     assert waiting.code == Code.NOT_SERVING
     refused = desk.ask(KeepAlive(()))
@@ -118,3 +121,21 @@ def test_a_pin_that_comes_after_its_end_is_none() -> None:
     assert desk.ask(Unpin((3,)), number=late) == Codes((int(Code.OK),))
     assert desk.ask(Pin((3,), (0,), (0,)), number=early) == Codes((int(Code.NOT_FOUND),))
     assert desk.ask(Pin((3,), (0,), (0,)), number=late + 1) == Codes((int(Code.OK),))
+
+
+def test_a_reserve_does_not_wait_where_nothing_could_come_after_it() -> None:
+    """What its client holds idle may be what it lacks: -3003, and room for a return before it asks again."""
+    desk = Desk()
+    desk.enter()
+    granted = desk.ask(Reserve(1, 1, (60000,)))
+    assert isinstance(granted, Reserved)
+    (record,) = granted.records
+    waits = 2
+    last = waits + load_config().wire.window_requests - 1
+    assert desk.ask(Reserve(2, 1, (60000,)), number=waits) is None
+    (_, refused) = desk.said(KeepAlive(()), number=last, below=waits)
+    assert isinstance(refused, Failure)
+    assert refused.code == Code.NOT_SERVING
+    desk.said(Return((record,), (0,)), number=last + 1, below=last)
+    (regranted,) = desk.said(Reserve(3, 1, (60000,)), number=last + 2, below=last)
+    assert isinstance(regranted, Reserved)
