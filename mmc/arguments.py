@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 
 from mmc.errors import CacheError, Code, InvalidArgument
-from mmc.identifiers import MAX_REPLICAS, encode_key
+from mmc.identifiers import MAX_REPLICAS, TEXT, are_keys, as_bytes, encode_key
 
 if TYPE_CHECKING:
     from typing import Any, SupportsIndex
@@ -32,9 +32,22 @@ class Keys:
         """An invalid key gets -3000 for itself alone."""
         if isinstance(keys, str | bytes):
             raise InvalidArgument("keys must be a list of keys, not a single one")
+        keys = list(keys)
         self.valid: list[bytes] = []
         self.positions: list[int] = []
         self.codes: list[Code] = []
+        try:
+            together = [key.encode(*TEXT) if type(key) is str else as_bytes(key) for key in keys]
+        except (InvalidArgument, UnicodeEncodeError):
+            together = [b""]
+        if are_keys(together):
+            self.valid = together
+            self.positions = list(range(len(together)))
+            self.codes = [Code.OK] * len(together)
+        else:
+            self._take_one_by_one(keys)
+
+    def _take_one_by_one(self, keys: Iterable[str | bytes]) -> None:
         for position, key in enumerate(keys):
             try:
                 self.valid.append(encode_key(key))
@@ -51,6 +64,9 @@ class Keys:
 
     def spread(self, codes: Sequence[Code]) -> list[Code]:
         """One code per key of the batch, from one per valid key."""
+        if len(codes) == len(self.codes):
+            self.codes[:] = codes
+            return self.codes
         for position, code in zip(self.positions, codes, strict=True):
             self.codes[position] = code
         return self.codes

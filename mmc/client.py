@@ -20,9 +20,9 @@ from mmc.arguments import seconds_of
 from mmc.client_life import ClientLife
 from mmc.errors import Code, error_for
 from mmc.identifiers import as_bytes, encode_key
-from mmc.plans import CodesPlan, ExistPlan, LeasePlan, PutPlan, QueryPlan, ReadPlan, unlease_plan
+from mmc.plans import CodesPlan, ExistPlan, LeasePlan, PutPlan, QueryPlan, ReadPlan, read_known, unlease_plan
 from mmc.view import View
-from mmc.zeromq.clock import now
+from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,7 +129,8 @@ class Client(ClientLife):
             CacheError: -3103, the sizes differ, and nothing was written; others as for :meth:`get`.
             TypeError: the target is no writable contiguous buffer.
         """
-        self.check(self.get_into_batch([key], [target], timeout=timeout)[0], key)
+        if timeout is not None or not read_known(self.connection.actor, key, target, access_clock()):
+            self.check(self.get_into_batch([key], [target], timeout=timeout)[0], key)
 
     def get_into_batch(
         self,
@@ -166,6 +167,8 @@ class Client(ClientLife):
         Raises:
             CacheError: -3014, -3017, -3004: nobody could tell.
         """
+        if timeout is None and self.connection.actor.reader.has(encode_key(key), access_clock()):
+            return True
         code = self.exist_batch([key], timeout=timeout)[0]
         if code not in (Code.OK, Code.NOT_FOUND):
             self.check(code, key)

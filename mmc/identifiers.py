@@ -9,8 +9,10 @@ from xxhash import xxh3_64_intdigest
 from mmc.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
+TEXT = ("utf-8", "surrogateescape")
+"""How keys are text."""
 ANY_RANK = 4294967295
 """The rank number that stands for "whichever is free"."""
 
@@ -84,7 +86,7 @@ def as_bytes(key: str | bytes) -> bytes:
     """
     if isinstance(key, str):
         try:
-            return key.encode("utf-8", "surrogateescape")
+            return key.encode(*TEXT)
         except UnicodeEncodeError:
             raise InvalidArgument("a key must be encodable as UTF-8") from None
     if not isinstance(key, bytes):
@@ -94,7 +96,7 @@ def as_bytes(key: str | bytes) -> bytes:
 
 def decode_key(key: bytes) -> str:
     """A key as text: bytes that are no UTF-8 become lone surrogates, and these bytes again."""
-    return key.decode("utf-8", "surrogateescape")
+    return key.decode(*TEXT)
 
 
 def is_key(key: bytes) -> bool:
@@ -111,6 +113,11 @@ def are_keys(keys: Collection[bytes]) -> bool:
 def key_hash(key: bytes) -> int:
     """The 64-bit hash of a key, which records store and indexes are searched by."""
     return xxh3_64_intdigest(key)
+
+
+def home_of(hashed: int, ranks: Sequence[int]) -> int:
+    """The home of a key's hash among some ranks."""
+    return max(ranks, key=lambda rank: rendezvous_weight(hashed, rank))
 
 
 def rendezvous_weight(hashed: int, rank: int) -> int:

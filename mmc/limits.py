@@ -72,6 +72,7 @@ class ClientLimits:
     reserve_idle_ms: int
     confirm_delay_ms: int
     locations_max: int
+    gather_keys: int
     keys_per_message: int
     background_tick_ms: int
     report_ms: int

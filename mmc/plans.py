@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from mmc.actors.client import asking, putting, reading
 from mmc.actors.client.asking import ObjectInfo
@@ -17,8 +17,12 @@ from mmc.actors.client.reading import Want
 from mmc.actors.client.service import ClientActor
 from mmc.arguments import Keys, check_replicas, match_values, whole_number
 from mmc.errors import Code
+from mmc.identifiers import as_bytes
+from mmc.segments.reader import fetch
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from mmc.arguments import BufferLike
 
 _THERE = (Code.OK, Code.WRONG_SIZE)
@@ -128,8 +132,8 @@ class ExistPlan:
 
     def try_hints(self, actor: ClientActor, clock: int) -> bool:
         """See what is on this host."""
-        reader, valid = actor.reader, self._keys.valid
-        self._missing = [i for i, key in enumerate(valid) if not reader.has(key, clock)]
+        found = actor.reader.has_each(self._keys.valid, clock)
+        self._missing = [position for position, is_here in enumerate(found) if not is_here]
         return not self._missing
 
     def operation(self, actor: ClientActor, deadline: float) -> Operation[None]:
@@ -211,3 +215,27 @@ class LeasePlan(CodesPlan):
         codes = yield from asking.lease(actor, keys, self._ttl_ms, deadline)
         self.until = asking.counts_until(actor, sent, self._ttl_ms)
         return codes
+
+
+def read_known(
+    actor: ClientActor, key: str | bytes, target: BufferLike | Sequence[BufferLike], clock: int
+) -> bool:
+    """Copy an object into one buffer of its size, if it was found before and is still where it was.
+
+    What a plan does for any number of keys and pieces, without making one.
+
+    Raises:
+        InvalidArgument: the key is neither ``str`` nor ``bytes``.
+        TypeError: the target is no buffer.
+    """
+    hit = actor.reader.recall(key if type(key) is bytes else as_bytes(key))
+    if hit is None or isinstance(target, list | tuple):
+        return False
+    view = memoryview(cast("Buffer", target))
+    if view.nbytes != hit.size or view.readonly or not view.c_contiguous:
+        return False
+    if fetch(hit, (view if view.format == "B" and view.ndim == 1 else view.cast("B"),), clock) != Code.OK:
+        return False
+    actor.gets += 1
+    actor.hits += 1
+    return True

@@ -17,7 +17,7 @@ from mmc.address_book import AddressBook
 from mmc.arguments import Keys, whole_number
 from mmc.errors import Code, InvalidArgument, error_for
 from mmc.segments.extents import payload_position
-from mmc.segments.reader import Hit, extent_of, touch
+from mmc.segments.reader import Hit, has_passed, hit_at, touch
 from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
@@ -211,9 +211,9 @@ class SplitWrites:
             hit = self._replicas.find(address, size)
         if write is not None:
             segment, at = write.place_of(address)
-        elif hit is not None and (extent := extent_of(hit)) is not None:
+        elif hit is not None and not has_passed(hit):
             segment = hit.segment
-            at = extent[0] + address - _memory_of(segment).address(extent[0])
+            at = hit.at + address - _memory_of(segment).address(hit.at)
         elif hit is not None:
             raise error_for(Code.NOT_FOUND, f"the replica at {address:#x}")
         else:
@@ -224,9 +224,9 @@ class SplitWrites:
             segment.memory.copy_out(at, piece)
             at += piece.nbytes
         if write is None and hit is not None:
-            if extent_of(hit) is None:
+            if has_passed(hit):
                 raise error_for(Code.NOT_FOUND, f"the replica at {address:#x}")
-            touch(segment, hit.record, access_clock())
+            touch(segment, hit.word, access_clock())
 
     def finish(self, keys: Sequence[str | bytes], *, publish: Sequence[bool]) -> list[Code]:
         """Publish open writes, or abandon them.
@@ -292,13 +292,12 @@ class SplitWrites:
             self._entered()
             for place in info.places:
                 handle = self._client.connection.actor.ranks.get(place.rank)
-                hit = Hit(handle.segment, place.record, place.generation) if handle else None
-                extent = extent_of(hit) if hit is not None else None
-                if hit is None or extent is None:
+                hit = hit_at(handle.segment, place.record, place.generation) if handle else None
+                if hit is None:
                     addresses.append(0)
                     continue
-                address = _memory_of(hit.segment).address(extent[0])
-                self._replicas.add(address, extent[1], hit)
+                address = _memory_of(hit.segment).address(hit.at)
+                self._replicas.add(address, hit.size, hit)
                 addresses.append(address)
         return addresses
 

@@ -44,7 +44,7 @@ class View:
         if isinstance(pinned, Code):
             connection.closed_view()
             raise connection.error(pinned, f"view of {key!r}")
-        self.memory = pinned.hit.segment.memory.view(pinned.at, pinned.size)
+        self.memory = pinned.hit.segment.memory.view(pinned.hit.at, pinned.hit.size)
         ending = weakref.finalize(self.memory.obj, _let_go, connection, pinned)
         ending.atexit = False
 

@@ -53,6 +53,11 @@ class WordMemory:
         """Load ``count`` words, one after the other."""
         return np.array(self.column(start, stride, count), np.uint64)
 
+    def gather(self, positions: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """Load words, one after the other."""
+        words = [self.words[at] for at in positions.ravel().tolist()]
+        return np.array(words, np.uint64).reshape(positions.shape)
+
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes, word by word."""
         first, last = at // WORD, -(-(at + size) // WORD)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmc.errors import Code, error_for
-from mmc.identifiers import rendezvous_weight
+from mmc.identifiers import home_of, rendezvous_weight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,6 @@ def place(
     if home is not None and home in ranks and home not in preferred:
         preferred = [*preferred, home]
     if replicas == 1 and not preferred:
-        return [max(ranks, key=lambda rank: rendezvous_weight(hashed, rank))]
+        return [home_of(hashed, ranks)]
     others = [rank for rank in home_order(hashed, ranks) if rank not in preferred]
     return [*preferred, *others][:replicas]

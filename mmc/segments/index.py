@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 _HALF = 32
 _RECORD_MASK = 0xFFFFFFFF
-_SECOND_SHIFT = 24
+SECOND_SHIFT = 24
 
 
 def buckets_of(segment: Segment, hashed: int) -> tuple[int, int]:
     """The first words of the two buckets of a hash."""
     mask = segment.layout.buckets - 1
     first = hashed & mask
-    second = hashed >> _SECOND_SHIFT & mask
+    second = hashed >> SECOND_SHIFT & mask
     if second == first:
         second ^= 1
     start = segment.index_word

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mmc.segments.memory import Words
 
 _UNLOCKED_COPY_BYTES = 65536
 _WORD_BYTES = 8
@@ -47,7 +46,7 @@ class BufferMemory:
         self._bytes = memoryview(buffer).cast("B")
         self._array = np.frombuffer(self._bytes, np.uint64)
         self._base = address_of(self._bytes)
-        self.words: Words = self._bytes.cast("Q")
+        self.words = self._bytes.cast("Q")
         self.writable = not self._bytes.readonly
         self.fence = fence
 
@@ -57,12 +56,18 @@ class BufferMemory:
 
     def column(self, start: int, stride: int, count: int) -> list[int]:
         """Load ``count`` words from word ``start`` on, ``stride`` words apart."""
+        if stride == 1:
+            return self.words[start : start + count].tolist()
         column: list[int] = self._array[start : start + stride * count : stride].tolist()
         return column
 
     def array(self, start: int, stride: int, count: int) -> NDArray[np.uint64]:
         """The words of :meth:`column`, as an array of its own."""
         return self._array[start : start + stride * count : stride].copy()
+
+    def gather(self, positions: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """The words at these positions, in their shape."""
+        return self._array[positions]
 
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes from byte ``at``."""

@@ -54,6 +54,10 @@ class Memory(Protocol):
         """The words of :meth:`column`, as an array of its own."""
         ...
 
+    def gather(self, positions: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """Load the words at these positions, in their shape."""
+        ...
+
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes from byte ``at``."""
         ...

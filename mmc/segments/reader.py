@@ -8,23 +8,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from mmc.errors import Code
-from mmc.identifiers import key_hash, rendezvous_weight
+from mmc.identifiers import home_of, key_hash
 from mmc.segments import index, records
 from mmc.segments.extents import payload_position
+from mmc.segments.layout import SIZE
+from mmc.segments.lookup import find_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mmc.segments.layout import Segment
 
+_FEW = 2
+"""So many segments are looked through sooner than a key's home is computed."""
+
 
 class Hit(NamedTuple):
-    """A readable replica, as of the time it was looked at."""
+    """A readable replica, as of the time it was looked at.
+
+    ``word`` is the first of its record; ``size`` bytes from byte ``at`` of the segment are its own as long as
+    the record's generation is this one.
+    """
 
     segment: Segment
     record: int
     generation: int
+    word: int
+    at: int
+    size: int
 
 
 class Reader:
@@ -33,17 +47,26 @@ class Reader:
     Usable from any thread: a change of membership makes a new reader.
     """
 
-    def __init__(self, segments: dict[int, Segment], locations_max: int) -> None:
-        """``locations_max`` keys' places are remembered."""
+    def __init__(self, segments: dict[int, Segment], locations_max: int, gather_keys: int) -> None:
+        """``locations_max`` keys' places are remembered; so many keys at once are looked up as arrays."""
         self.segments = segments
-        self._order = tuple(segments.items())
+        self._in_order = tuple(segments.values())
+        self._ranks = tuple(segments)
         self._locations: dict[bytes, Hit] = {}
         self._locations_max = locations_max
+        self._gather_keys = gather_keys
+
+    def recall(self, key: bytes) -> Hit | None:
+        """The replica of this key that was found before, if it still is readable."""
+        hit = self._locations.get(key)
+        if hit is None or not records.still_readable(hit.segment, hit.word, hit.generation):
+            return None
+        return hit
 
     def locate(self, key: bytes) -> Hit | None:
         """A replica of this key on this host, if the hints lead to one."""
-        hit = self._locations.get(key)
-        if hit is not None and records.still_readable(hit.segment, hit.record, hit.generation):
+        hit = self.recall(key)
+        if hit is not None:
             return hit
         hashed = key_hash(key)
         for segment in self._segments_for(hashed):
@@ -56,13 +79,30 @@ class Reader:
 
     def has(self, key: bytes, clock: int) -> bool:
         """Whether a readable record of the key's full hash is here; refreshes its access clock."""
+        hit = self.recall(key)
+        if hit is not None:
+            touch(hit.segment, hit.word, clock)
+            return True
         hashed = key_hash(key)
         for segment in self._segments_for(hashed):
             for record in index.candidates(segment, hashed):
                 if records.match(segment, record, hashed):
-                    touch(segment, record, clock)
+                    touch(segment, segment.record_word(record), clock)
                     return True
         return False
+
+    def has_each(self, keys: Sequence[bytes], clock: int) -> Sequence[bool]:
+        """Of each key what :meth:`has` says; many are looked up all at once."""
+        if len(keys) < self._gather_keys:
+            return [self.has(key, clock) for key in keys]
+        hashes = np.fromiter(map(key_hash, keys), np.uint64, len(keys))
+        found = np.zeros(len(keys), np.bool_)
+        for segment in self._in_order:
+            (missing,) = np.nonzero(~found)
+            if not len(missing):
+                break
+            found[missing] = find_each(segment, hashes[missing], clock)
+        return found.tolist()
 
     def remember(self, key: bytes, hit: Hit) -> None:
         """Look here first the next time."""
@@ -71,10 +111,11 @@ class Reader:
         self._locations[key] = hit
 
     def _segments_for(self, hashed: int) -> Sequence[Segment]:
-        if len(self._order) < 2:  # noqa: PLR2004 - one segment needs no order
-            return [segment for _, segment in self._order]
-        home = max(self._order, key=lambda item: rendezvous_weight(hashed, item[0]))
-        return [home[1], *(segment for rank, segment in self._order if rank != home[0])]
+        """All of them; of more than a few, the key's home first."""
+        if len(self._in_order) <= _FEW:
+            return self._in_order
+        home = home_of(hashed, self._ranks)
+        return (self.segments[home], *self._in_order)
 
 
 def check(segment: Segment, record: int, key: bytes, hashed: int) -> Hit | None:
@@ -82,21 +123,22 @@ def check(segment: Segment, record: int, key: bytes, hashed: int) -> Hit | None:
     generation = records.match(segment, record, hashed)
     if not generation or not records.holds_key(segment, record, key):
         return None
-    if not records.unchanged(segment, record, generation):
-        return None
-    return Hit(segment, record, generation)
+    return hit_at(segment, record, generation)
 
 
-def extent_of(hit: Hit) -> tuple[int, int] | None:
-    """Where in the segment a hit's bytes lie and how many there are; None when it has passed."""
-    segment = hit.segment
-    size = records.size_of(segment, hit.record)
-    at = payload_position(segment, hit.record)
-    if not records.unchanged(segment, hit.record, hit.generation):
+def hit_at(segment: Segment, record: int, generation: int) -> Hit | None:
+    """A record as a hit, with where its bytes lie; None when this generation has passed."""
+    word = segment.record_word(record)
+    size = segment.words[word + SIZE]
+    at = payload_position(segment, record)
+    if segment.words[word] != generation or at + size > segment.layout.total:
         return None
-    if at + size > segment.layout.total:
-        return None
-    return at, size
+    return Hit(segment, record, generation, word, at, size)
+
+
+def has_passed(hit: Hit) -> bool:
+    """Whether the bytes of a hit may be another object's by now."""
+    return hit.segment.words[hit.word] != hit.generation
 
 
 def fetch(hit: Hit, targets: Sequence[memoryview], clock: int) -> Code:
@@ -106,34 +148,28 @@ def fetch(hit: Hit, targets: Sequence[memoryview], clock: int) -> Code:
         0; -3103, their sizes together are not the object's (nothing was written); -3007, the replica
         passed away before or during the copy, and what the buffers hold is worth nothing.
     """
-    extent = extent_of(hit)
-    if extent is None:
-        return Code.NOT_FOUND
-    at, size = extent
-    if size != sum(target.nbytes for target in targets):
+    if hit.size != sum(target.nbytes for target in targets):
         return Code.WRONG_SIZE
+    at = hit.at
     for target in targets:
         hit.segment.memory.copy_out(at, target)
         at += target.nbytes
-    if not records.unchanged(hit.segment, hit.record, hit.generation):
+    if has_passed(hit):
         return Code.NOT_FOUND
-    touch(hit.segment, hit.record, clock)
+    touch(hit.segment, hit.word, clock)
     return Code.OK
 
 
 def fetch_bytes(hit: Hit, clock: int) -> bytes | None:
     """A copy of an object; None when the replica passed away before or during the copy."""
-    extent = extent_of(hit)
-    if extent is None:
+    copied = hit.segment.memory.read(hit.at, hit.size)
+    if has_passed(hit):
         return None
-    copied = hit.segment.memory.read(*extent)
-    if not records.unchanged(hit.segment, hit.record, hit.generation):
-        return None
-    touch(hit.segment, hit.record, clock)
+    touch(hit.segment, hit.word, clock)
     return copied
 
 
-def touch(segment: Segment, record: int, clock: int) -> None:
-    """Note an access, where this process may write."""
+def touch(segment: Segment, word: int, clock: int) -> None:
+    """Note an access to the record at this word, where this process may write."""
     if segment.memory.writable:
-        records.touch(segment, record, clock)
+        records.touch(segment, word, clock)

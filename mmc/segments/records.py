@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from mmc.identifiers import ObjectVersion
 from mmc.segments.layout import (
     AT_CLOSING,
+    AT_DEAD,
     AT_TERM,
     BIRTH_INDEX,
     CLIENT,
@@ -111,7 +112,7 @@ def is_current(segment: Segment, term: int) -> bool:
     Term 0 is none: ``closing`` is 0 unless the segment is changing.
     """
     words = segment.words
-    return term != 0 and term in (words[AT_TERM], words[AT_CLOSING]) and not segment.is_dead
+    return (term == words[AT_TERM] or term == words[AT_CLOSING]) and term != 0 and not words[AT_DEAD]
 
 
 def holds_key(segment: Segment, record: int, key: bytes) -> bool:
@@ -127,10 +128,10 @@ def unchanged(segment: Segment, record: int, generation: int) -> bool:
     return segment.words[segment.record_word(record)] == generation
 
 
-def still_readable(segment: Segment, record: int, generation: int) -> bool:
-    """Whether a record that was readable under this generation still is: unchanged, and of a current term."""
-    words, at = segment.words, segment.record_word(record)
-    return words[at] == generation and is_current(segment, words[at + TERM])
+def still_readable(segment: Segment, word: int, generation: int) -> bool:
+    """Whether the record at this word is unchanged since this generation, and of a current term."""
+    words = segment.words
+    return words[word] == generation and is_current(segment, words[word + TERM])
 
 
 def size_of(segment: Segment, record: int) -> int:
@@ -183,11 +184,10 @@ def generation_of(segment: Segment, record: int) -> int:
     return segment.words[segment.record_word(record)]
 
 
-def touch(segment: Segment, record: int, clock: int) -> None:
-    """Note an access; the last writer wins, and nothing but the eviction order depends on it."""
-    at = segment.record_word(record) + CLOCK
-    if segment.words[at] != clock:
-        segment.words[at] = clock
+def touch(segment: Segment, word: int, clock: int) -> None:
+    """Note an access to the record at this word; the last writer wins, and only eviction depends on it."""
+    if segment.words[word + CLOCK] != clock:
+        segment.words[word + CLOCK] = clock
 
 
 def lease_of(segment: Segment, record: int) -> int:

@@ -208,6 +208,11 @@ class ProcessMemory:
         """Load words as :meth:`column` does."""
         return np.array(self.column(start, stride, count), np.uint64)
 
+    def gather(self, positions: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """Load words one after the other, with stalls between them."""
+        words = [self.words[at] for at in positions.ravel().tolist()]
+        return np.array(words, np.uint64).reshape(positions.shape)
+
     def _load(self, start: int, stride: int, count: int) -> list[int]:
         column = self._shared.words[start : start + stride * count : stride].tolist()
         for shared, at, value in self._processor.buffer:

@@ -228,10 +228,10 @@ class Operations:
                     self._cluster.checkers.visibility.missed(key, act.started)
                 return
             act.codes.append(Code.OK)
-            memory = pinned.hit.segment.memory.view(pinned.at, pinned.size)
+            memory = pinned.hit.segment.memory.view(pinned.hit.at, pinned.hit.size)
             put = self._read(act, key, bytes(memory))
             rank = self._cluster.rank_of(pinned.hit.segment)
-            view = OpenView(client.name, rank, put, pinned.hit.record, pinned.at, memory)
+            view = OpenView(client.name, rank, put, pinned.hit.record, pinned.hit.at, memory)
             self._cluster.checkers.pins.opened(view)
             self._cluster.checkers.bounded.finished(act, client.stood_still)
             act.deadline = math.inf

@@ -9,7 +9,7 @@ from mmc.actors.client.calls import Outside, Replies, Until
 from mmc.cache.membership import MemberState
 from mmc.errors import Code
 from mmc.segments import pins
-from mmc.segments.reader import Hit, extent_of, fetch, fetch_bytes, touch
+from mmc.segments.reader import Hit, fetch, fetch_bytes, touch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,7 +80,7 @@ def read(client: ClientActor, wants: Sequence[Want], deadline: float) -> Operati
 
 
 class Pinned(NamedTuple):
-    """A pinned object: ``size`` bytes from byte ``at`` of the hit's segment stay what they are.
+    """A pinned object: the bytes of the hit stay what they are.
 
     ``is_asked``: through a slot that the rank writes.
     """
@@ -89,14 +89,12 @@ class Pinned(NamedTuple):
     handle: RankHandle
     slot: int
     is_asked: bool
-    at: int
-    size: int
 
 
 def pin(client: ClientActor, key: bytes, deadline: float) -> Operation[Pinned | Code]:
     """Find and pin an object for a view.
 
-    Where its bytes lie is read before it is pinned: they are its own if the generation is still the
+    Where its bytes lie was read before it is pinned: they are its own if the generation is still the
     same then, while from then on the record may be invalidated at any time.
     """
     while True:
@@ -112,34 +110,30 @@ def pin(client: ClientActor, key: bytes, deadline: float) -> Operation[Pinned | 
         code = yield from greet_rank(client, handle.rank, deadline)
         if code != Code.OK:
             return code
-        extent = extent_of(hit)
-        if extent is not None:
-            pinned = yield from _pin_at(client, hit, handle, extent, deadline)
-            if not isinstance(pinned, Code):
-                touch(hit.segment, hit.record, client.clock())
-                return pinned
-            if pinned != Code.NOT_FOUND:
-                return pinned
+        pinned = yield from _pin_at(client, hit, handle, deadline)
+        if not isinstance(pinned, Code):
+            touch(hit.segment, hit.word, client.clock())
+            return pinned
+        if pinned != Code.NOT_FOUND:
+            return pinned
         if client.now + _AGAIN_S >= deadline:
             return Code.TIMED_OUT
         yield Until(client.now + _AGAIN_S)
 
 
-def _pin_at(
-    client: ClientActor, hit: Hit, handle: RankHandle, extent: tuple[int, int], deadline: float
-) -> Operation[Pinned | Code]:
+def _pin_at(client: ClientActor, hit: Hit, handle: RankHandle, deadline: float) -> Operation[Pinned | Code]:
     """Pin through a free slot, or by the rank; -3007 when the replica has passed away."""
     if handle.slots:
         slot = handle.slots.popleft()
         if pins.pin(hit.segment, slot, hit.record, hit.generation):
-            return Pinned(hit, handle, slot, False, *extent)  # noqa: FBT003 - the words of the tuple
+            return Pinned(hit, handle, slot, False)  # noqa: FBT003 - the words of the tuple
         handle.slots.append(slot)
         return Code.NOT_FOUND
     if not handle.asked:
         return Code.NO_SPACE
     slot = handle.asked.popleft()
     code = yield from pin_by_message(client, hit, handle, slot, deadline)
-    return Pinned(hit, handle, slot, True, *extent) if code == Code.OK else code  # noqa: FBT003 - as above
+    return Pinned(hit, handle, slot, True) if code == Code.OK else code  # noqa: FBT003 - as above
 
 
 def release(pinned: Pinned) -> None:

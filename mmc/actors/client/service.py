@@ -59,7 +59,7 @@ class ClientActor:
         self.members: dict[int, Member] = {}
         self.home_rank: int | None = None
         self._parted: dict[int, RankHandle] = {}
-        self.reader = Reader({}, limits.locations_max)
+        self.reader = Reader({}, limits.locations_max, limits.gather_keys)
         self._view = 0
         self._viewing = False
         self._gap = GapDetector()
@@ -238,7 +238,7 @@ class ClientActor:
                 del self._parted[identity]
         segments = {rank: self.ranks[rank].segment for rank in sorted(self.ranks)}
         if segments != self.reader.segments:
-            self.reader = Reader(segments, self.limits.locations_max)
+            self.reader = Reader(segments, self.limits.locations_max, self.limits.gather_keys)
 
     def _completed(self, member: Member) -> Member:
         """A restarted meta service knows a rank's segment before it knows its addresses again."""

@@ -37,7 +37,7 @@ class Rank:
             assert self.keeper.adopt(record)
             self.record_at[self.keeper.table[record].offset // PAGE] = record
         for page, clock in (clocks or {}).items():
-            records.touch(self.segment, self.record_at[page], clock)
+            records.touch(self.segment, self.segment.record_word(self.record_at[page]), clock)
 
     def wait(self, *pages: int) -> WaitingReserve:
         """Let a reserve for objects of so many pages wait for ten seconds."""

@@ -31,7 +31,7 @@ def test_a_remembered_place_in_a_segment_that_is_over_is_forgotten(
     segment: Segment, word: int, value: int
 ) -> None:
     """Neither a dead segment nor a record of a past term is read, also where the place is remembered."""
-    reader = Reader({0: segment}, 16)
+    reader = Reader({0: segment}, 16, 12)
     assert reader.locate(_KEY) is not None
     assert reader.locate(_KEY) is not None
     segment.words[word] = value

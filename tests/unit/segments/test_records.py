@@ -163,10 +163,10 @@ def test_reads_go_on_while_a_term_begins(segment: Segment) -> None:
 def test_what_was_readable_is_so_until_it_changes(segment: Segment) -> None:
     """A remembered place holds while the generation and the term are what they were."""
     generation = store(segment, 0, KEY)
-    assert records.still_readable(segment, 0, generation)
-    assert not records.still_readable(segment, 0, generation + 2)
+    assert records.still_readable(segment, segment.record_word(0), generation)
+    assert not records.still_readable(segment, segment.record_word(0), generation + 2)
     records.begin_invalidate(segment, 0)
-    assert not records.still_readable(segment, 0, generation)
+    assert not records.still_readable(segment, segment.record_word(0), generation)
 
 
 @pytest.mark.parametrize(("at", "value"), [(AT_TERM, TERM + 1), (AT_DEAD, 1)])
@@ -175,7 +175,7 @@ def test_what_was_readable_is_not_so_in_another_term(segment: Segment, at: int, 
     generation = store(segment, 0, KEY)
     segment.words[at] = value
     assert records.unchanged(segment, 0, generation)
-    assert not records.still_readable(segment, 0, generation)
+    assert not records.still_readable(segment, segment.record_word(0), generation)
 
 
 def test_nothing_of_a_dead_segment_matches(segment: Segment) -> None:
@@ -189,8 +189,8 @@ def test_lease_and_clock_are_words_of_their_own(segment: Segment) -> None:
     """A lease and an access change neither each other nor the generation."""
     generation = store(segment, 0, KEY)
     records.store_lease(segment, 0, 123456)
-    records.touch(segment, 0, 77)
-    records.touch(segment, 0, 77)
+    records.touch(segment, segment.record_word(0), 77)
+    records.touch(segment, segment.record_word(0), 77)
     assert records.lease_of(segment, 0) == 123456
     assert records.clock_of(segment, 0) == 77
     assert records.match(segment, 0, HASHED) == generation
