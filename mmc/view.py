@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import os
-import weakref
+import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
-from mmc.actors.client.reading import pin, release
+import numpy as np
+
+from mmc.actors.client.reading import pin, pin_known, release
 from mmc.errors import Code
-from mmc.zeromq.clock import now
+from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from mmc.actors.client.reading import Pinned
     from mmc.connection import Connection
+
+
+class _Window(np.ndarray):
+    """The bytes of a view: whatever is made of them keeps this alive, and its end is the end of the pin."""
+
+    ending: Callable[[], None] | None = None
+
+    def __del__(self) -> None:
+        """Runs wherever the last use goes, and waits for nothing."""
+        if self.ending is not None and not sys.is_finalizing():
+            self.ending()
 
 
 class View:
@@ -36,7 +51,9 @@ class View:
             deadline = now() + timeout_s
             actor = connection.actor
             actor.gets += 1
-            pinned = connection.reactor.run(pin(actor, key, deadline))
+            pinned = pin_known(actor, key, access_clock()) or connection.reactor.run(
+                pin(actor, key, deadline)
+            )
             actor.hits += not isinstance(pinned, Code)
         except BaseException:  # boundary: clears away and raises again
             connection.closed_view()
@@ -44,9 +61,10 @@ class View:
         if isinstance(pinned, Code):
             connection.closed_view()
             raise connection.error(pinned, f"view of {key!r}")
-        self.memory = pinned.hit.segment.memory.view(pinned.hit.at, pinned.hit.size)
-        ending = weakref.finalize(self.memory.obj, _let_go, connection, pinned)
-        ending.atexit = False
+        hit = pinned.hit
+        window = _Window((hit.size,), np.uint8, hit.segment.memory.view(hit.at, hit.size))
+        window.ending = partial(_let_go, connection, pinned)
+        self.memory = window.data
 
     def __enter__(self) -> memoryview:
         """The object's bytes."""
@@ -67,7 +85,7 @@ class View:
 
 
 def _let_go(connection: Connection, pinned: Pinned) -> None:
-    """Nothing uses the bytes any more.  Runs wherever the garbage collector does, and waits for nothing."""
+    """Nothing uses the bytes any more."""
     if connection.process == os.getpid():  # a forked child's copy pins nothing
         release(pinned)
         connection.closed_view()

@@ -92,14 +92,9 @@ class BufferMemory:
             _LIBC.memmove(self._base + at, address_of(source), size)
 
     def view(self, at: int, size: int) -> memoryview:
-        """Give a read-only window on ``size`` bytes, without a copy.
-
-        Its ``obj`` lives as long as anything made from the window does.
-        """
+        """Give a read-only window on ``size`` bytes, without a copy."""
         self._check(at, size)
-        window = np.frombuffer(self._bytes, np.uint8, size, at)
-        window.flags.writeable = False
-        return window.data
+        return self._bytes[at : at + size].toreadonly()
 
     def address(self, at: int) -> int:
         """The address in this process of byte ``at``."""

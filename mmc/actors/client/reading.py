@@ -91,6 +91,38 @@ class Pinned(NamedTuple):
     is_asked: bool
 
 
+def pin_known(client: ClientActor, key: bytes, clock: int) -> Pinned | None:
+    """Pin an object that was found before, is still where it was, and whose rank gave slots to this client.
+
+    Under no lock, from any thread.
+    """
+    hit = client.reader.recall(key)
+    if hit is None:
+        return None
+    for handle in tuple(client.ranks.values()):
+        if handle.segment is hit.segment:
+            pinned = _pin_by_slot(hit, handle)
+            if pinned is not None:
+                touch(hit.segment, hit.word, clock)
+            return pinned
+    return None
+
+
+def _pin_by_slot(hit: Hit, handle: RankHandle) -> Pinned | None:
+    """Pin through a free slot of one's own; None when there is none, or the replica has passed away."""
+    try:
+        slot = handle.slots.popleft() if handle.slots else None
+    except IndexError:  # another thread took the last one
+        slot = None
+    if slot is None:
+        return None
+    if pins.pin(hit.segment, slot, hit.record, hit.generation):
+        return Pinned(hit, handle, slot, is_asked=False)
+    assert handle.slots is not None
+    handle.slots.append(slot)
+    return None
+
+
 def pin(client: ClientActor, key: bytes, deadline: float) -> Operation[Pinned | Code]:
     """Find and pin an object for a view.
 
@@ -124,16 +156,12 @@ def pin(client: ClientActor, key: bytes, deadline: float) -> Operation[Pinned | 
 def _pin_at(client: ClientActor, hit: Hit, handle: RankHandle, deadline: float) -> Operation[Pinned | Code]:
     """Pin through a free slot, or by the rank; -3007 when the replica has passed away."""
     if handle.slots:
-        slot = handle.slots.popleft()
-        if pins.pin(hit.segment, slot, hit.record, hit.generation):
-            return Pinned(hit, handle, slot, False)  # noqa: FBT003 - the words of the tuple
-        handle.slots.append(slot)
-        return Code.NOT_FOUND
+        return _pin_by_slot(hit, handle) or Code.NOT_FOUND
     if not handle.asked:
         return Code.NO_SPACE
     slot = handle.asked.popleft()
     code = yield from pin_by_message(client, hit, handle, slot, deadline)
-    return Pinned(hit, handle, slot, True) if code == Code.OK else code  # noqa: FBT003 - as above
+    return Pinned(hit, handle, slot, is_asked=True) if code == Code.OK else code
 
 
 def release(pinned: Pinned) -> None:
