@@ -68,7 +68,8 @@ class Ending:
 
     def _are_awake(self) -> bool:
         cluster = self._cluster
-        processes = (cluster.meta, *cluster.ranks, *cluster.living_clients())
+        clients = (client for client in cluster.clients if not client.dead)  # also those about to leave
+        processes = (cluster.meta, *cluster.ranks, *clients)
         return not any(process.dead or process.stopped_until > self._world.now for process in processes)
 
     def _rest(self, what: str) -> None:
