@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mmc.cli import objects
+from mmc.cli.bench import bench
 from mmc.cli.doctor import examine
 from mmc.cli.options import (
     BACKEND_URL,
@@ -183,6 +184,7 @@ for _name, _command in (
     ("rm", objects.rm),
     ("keys", objects.list_keys),
     ("lease", objects.lease),
+    ("bench", bench),
 ):
     app.command(_name)(_command)
 

@@ -1,0 +1,14 @@
+"""Who is measured: this cache, the floors, and the peers, by the names that the table shows."""
+
+from __future__ import annotations
+
+OURS = "mmc"
+MEMMOVE = "memmove"
+BARE = "bare"
+FLOORS = (MEMMOVE, BARE)
+REDIS = "redis"
+MEMCACHED = "memcached"
+MOONCAKE = "mooncake"
+MOONCAKE_TCP = "mooncake-tcp"
+PEERS = (REDIS, MEMCACHED, MOONCAKE, MOONCAKE_TCP)
+COLUMNS = (OURS, *FLOORS, *PEERS)

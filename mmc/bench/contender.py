@@ -1,0 +1,27 @@
+"""One column of the table: which processes use a store, for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmc.bench.rows import Does
+
+if TYPE_CHECKING:
+    from mmc.bench.processes import Hand
+    from mmc.bench.rows import Row
+
+_PUTS = (Does.PUT, Does.PUT_PIECES)
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A store, and the processes that put into it and read from it."""
+
+    column: str
+    writer: Hand
+    reader: Hand
+
+    def hand(self, row: Row) -> Hand:
+        """Who does what a row asks for."""
+        return self.writer if row.does in _PUTS else self.reader

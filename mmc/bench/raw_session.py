@@ -1,0 +1,92 @@
+"""A session with a meta service by bare messages, as many of them on their way as is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from mmc.bench.failures import BenchError
+from mmc.config import load_config
+from mmc.wire.codec import Header, decode_body, decode_header, encode, encode_header
+from mmc.wire.operations import OLDEST_VERSION, WIRE_VERSION, Operation
+from mmc.wire.replies import Failure, Welcome
+from mmc.wire.requests import Hello
+from mmc.zeromq.chance import random63
+from mmc.zeromq.sockets import DEALER, connect, make_socket, new_context
+
+if TYPE_CHECKING:
+    from mmc.wire.operations import Message
+    from mmc.wire.sequence import Frames
+
+_PATIENCE_MS = 30_000
+
+
+class RawSession:
+    """One end of a session: a client's, or that of a rank which is none."""
+
+    def __init__(self, url: str, kind: int) -> None:
+        """Connect and say hello.
+
+        Raises:
+            BenchError: it is refused.
+        """
+        config = load_config()
+        self.client = random63()
+        self._context = new_context()
+        self._socket = make_socket(self._context, DEALER, config.wire, config.broker)
+        connect(self._socket, url, "meta_url")
+        self._session = self._epoch = self._sequence = 0
+        hello = Hello(self.client, kind, OLDEST_VERSION, WIRE_VERSION, 0)
+        self._socket.send_multipart(encode(Header(Operation.HELLO, sequence=random63()), hello))
+        header, welcome = self._receive()
+        assert isinstance(welcome, Welcome)
+        self._session, self._epoch = welcome.session, header.epoch
+
+    def ask(self, message: Message) -> Message:
+        """One request and its reply.
+
+        Raises:
+            BenchError: it is refused.
+        """
+        _, frames = self.ask_all(message.operation, [encode(Header(0), message)[1:]])
+        return frames[0]
+
+    def ask_all(self, operation: Operation, bodies: Sequence[Frames]) -> tuple[float, list[Message]]:
+        """Send requests at once, and wait for all replies; returns how many seconds that took.
+
+        The last reply alone is taken apart before the clock stops.
+
+        Raises:
+            BenchError: one is refused.
+        """
+        first = self._sequence + 1
+        begun = perf_counter()
+        for body in bodies:
+            self._sequence += 1
+            header = Header(operation, self._session, self._sequence, 0, self._epoch, _PATIENCE_MS, first)
+            self._socket.send_multipart((encode_header(header), *body))
+        replies = [self._frames() for _ in bodies]
+        took = perf_counter() - begun
+        return took, [self._taken_apart(frames)[1] for frames in replies]
+
+    def _receive(self) -> tuple[Header, Message]:
+        return self._taken_apart(self._frames())
+
+    def _frames(self) -> list[bytes]:
+        if not self._socket.poll(_PATIENCE_MS):
+            raise BenchError("the meta service did not answer")
+        return self._socket.recv_multipart()
+
+    @staticmethod
+    def _taken_apart(frames: Sequence[bytes]) -> tuple[Header, Message]:
+        header = decode_header(frames)
+        message = decode_body(header, frames)
+        if isinstance(message, Failure):
+            raise BenchError(f"the meta service refused: {message.sentence}")
+        return header, message
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._socket.close()
+        self._context.term()

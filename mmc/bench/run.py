@@ -1,0 +1,166 @@
+"""One run: start everything, load it, measure by turns, end everything.
+
+In each round every row is measured in every column, one after the other, before the next row: whatever
+happens to the machine meanwhile happens to all of them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmc.bench import life, meta
+from mmc.bench.columns import BARE, FLOORS, MEMMOVE, OURS, PEERS
+from mmc.bench.contender import Contender
+from mmc.bench.desk import Desk
+from mmc.bench.failures import BenchError
+from mmc.bench.machine import describe, load_average
+from mmc.bench.ours import Cluster, Echo, pool_bytes_for
+from mmc.bench.peers import Peers, missing_parts
+from mmc.bench.processes import Hand
+from mmc.bench.report import Report
+from mmc.bench.rows import FIRST_GET, FIRST_PUT, FIRSTS, LIFE, META, POPULATE, TIMED
+from mmc.bench.stores.contract import Where
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mmc.bench.rows import Row
+    from mmc.bench.settings import Settings
+
+_PATIENCE_S = 300.0
+_NANO = 1e-9
+
+
+class Run:
+    """A run in progress."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None], ending: ExitStack) -> None:
+        """Nothing is started; what will be ends with ``ending``.  ``say`` is told what goes on."""
+        self._settings = settings
+        self._dataset = settings.dataset()
+        self._say = say
+        self._ending = ending
+        self._folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="mmc-bench-")))
+        self._contenders: list[Contender] = []
+        self._fresh = 0
+        self.report = Report(describe(), self._described())
+
+    def _described(self) -> dict[str, object]:
+        settings, dataset = self._settings, self._dataset
+        return {
+            "rounds": settings.rounds,
+            "ranks": settings.ranks,
+            "quick": settings.quick,
+            "objects": {"4 KiB": dataset.small, "1 MiB": dataset.middle, "8.57 MiB": dataset.large},
+            "bytes": dataset.stored_bytes,
+        }
+
+    def measure(self) -> None:
+        """Everything that was asked for.
+
+        Raises:
+            BenchError: something does not start, or answers wrongly.
+            CacheError: the same of our cluster.
+        """
+        machine, asked = self.report.machine, self._settings.rows
+        machine["load_before"] = load_average()
+        if any(row in LIFE for row in asked):
+            self._say("starting and stopping clusters")
+            life.measure(self._settings, self.report.figures, self._hand("the caller"), self._folder)
+        if any(row in META for row in asked):
+            self._say("the meta service alone")
+            meta.measure(self._settings, self.report.figures, self._hand("the asker"))
+        if any(row in (*TIMED, *FIRSTS, POPULATE) for row in asked):
+            self._measure_stores([row for row in TIMED if row in asked], [r for r in FIRSTS if r in asked])
+        machine["load_after"] = load_average()
+
+    def _hand(self, name: str, ending: ExitStack | None = None) -> Hand:
+        self._fresh += 1
+        hand = Hand(name, self._dataset, {}, self._folder / f"hand-{self._fresh}.log")
+        (ending or self._ending).callback(hand.end)
+        return hand
+
+    def _measure_stores(self, timed: list[Row], firsts: list[Row]) -> None:
+        if timed and self._settings.peers:
+            self._start_peers()
+        self._say("starting this cluster and loading it")
+        where = self._start_ours()
+        for number in range(1, self._settings.rounds + 1):
+            self._say(f"round {number} of {self._settings.rounds}")
+            for row in timed:
+                for contender in self._contenders:
+                    self._measure_row(contender, row)
+            for row in firsts:
+                self._measure_first(row, where)
+
+    def _start_peers(self) -> None:
+        peers = Peers(self._folder, self._dataset, self._ending)
+        for column in PEERS:
+            lacking = missing_parts(column)
+            if lacking:
+                self.report.missing.append(f"{column} is missing: {', '.join(lacking)}; see scripts/peers")
+                continue
+            self._say(f"starting {column} and loading it")
+            try:
+                self._contenders.append(peers.start(column))
+            except BenchError as reason:
+                self.report.missing.append(f"{column} is missing: {reason}")
+
+    def _start_ours(self) -> Where:
+        settings = self._settings
+        dram = settings.dram or str(pool_bytes_for(self._dataset, settings.ranks))
+        cluster = self._ending.enter_context(Cluster(settings.ranks, dram))
+        self.report.settings["dram"] = dram
+        self.report.figures.add(POPULATE.name, OURS, [cluster.populate_s])
+        echo = Echo(self._ending)
+        where = Where(OURS, cluster.meta_url, settings.ranks)
+        hands = []
+        for role in ("writer", "reader"):
+            hand = self._hand(f"our {role}")
+            for each in (where, Where(MEMMOVE), Where(BARE, echo.url)):
+                hand.ask(_PATIENCE_S, Desk.open, each)
+            if role == "writer":
+                hand.ask(_PATIENCE_S, Desk.load, OURS)
+            hands.append(hand)
+        ours = [Contender(column, *hands) for column in (OURS, *FLOORS)]
+        self._contenders[:0] = ours
+        for contender in self._contenders:
+            if contender.column not in FLOORS:
+                contender.reader.ask(_PATIENCE_S, Desk.warm_up, contender.column)
+        return where
+
+    def _measure_row(self, contender: Contender, row: Row) -> None:
+        column = contender.column
+        if column in FLOORS and column not in row.floors:
+            return
+        hand = contender.hand(row)
+        if not hand.ask(_PATIENCE_S, Desk.can, column, row):
+            return
+        calls = self._settings.calls(row)
+        measured = hand.ask(_PATIENCE_S, Desk.measure, column, row, calls)
+        figures = self.report.figures
+        figures.add(row.name, column, [took * _NANO for took in measured.nanoseconds])
+        if measured.messages is not None:
+            figures.add_messages(row.name, measured.messages, calls)
+
+    def _measure_first(self, row: Row, where: Where) -> None:
+        work = {FIRST_GET: Desk.first_get, FIRST_PUT: Desk.first_put}[row]
+        with ExitStack() as ending:
+            hand = self._hand("a fresh process", ending)
+            self.report.figures.add(row.name, OURS, [hand.ask(_PATIENCE_S, work, where)])
+
+
+def run_bench(settings: Settings, say: Callable[[str], None]) -> Report:
+    """Measure, and leave nothing behind.
+
+    Raises:
+        BenchError: something does not start, or answers wrongly.
+        CacheError: the same of our cluster.
+    """
+    with ExitStack() as ending:
+        run = Run(settings, say, ending)
+        run.measure()
+        return run.report
