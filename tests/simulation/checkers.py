@@ -152,7 +152,7 @@ class Visibility(Checker):
             return True
         return any(
             stored.key == put.key and stored.number != put.number
-            for rank in self.cluster.ranks
+            for rank in (*self.cluster.ranks, *self.cluster.lost_segments)
             for stored in rank.inspection.all_stored()
         )
 

@@ -64,7 +64,7 @@ class Naming:
         self.claims = Claims(limits.claim_check_ms / 1000)
         self.outboxes = Outboxes(limits.command_repeat_ms / 1000)
         self._removing: dict[bytes, list[Waiter]] = {}
-        self._void: dict[int, bytes] = {}
+        self._void: dict[int, Entry] = {}
         self._awaiting_void: dict[bytes, list[Waiter]] = {}
         self._existed: set[bytes] = set()
         self._reported: dict[int, dict[int, int]] = {}
@@ -84,7 +84,13 @@ class Naming:
         places: tuple[Location, ...],
         now: float,
     ) -> Code:
-        """Take a name: 0 granted, -3006 readable already, -3101 pending, -3016 too many names."""
+        """Take a name: 0 granted, -3006 readable already, -3101 pending, -3016 too many names.
+
+        What was claimed for a put whose claim is void is on its way out, so that it is not granted again: an
+        object was there before it.
+        """
+        if any(void.version == version for void in self._void.values()):
+            return Code.EXISTS
         entry = self.names.get(key)
         if entry is None:
             return self._grant(key, version, size, places, now)
@@ -208,7 +214,7 @@ class Naming:
         for claimed in entry.replicas:
             self._drop(entry, claimed)
             command = self.outboxes.add(CommandKind.REMOVE, claimed, entry)
-            self._void[command.id] = entry.key
+            self._void[command.id] = entry
 
     def evict(self, victims: Iterable[tuple[Entry, Location]]) -> None:
         """Withdraw replicas and command their ranks to let go of them."""
@@ -275,9 +281,13 @@ class Naming:
         if command.is_lease:
             self._settle_lease(command, code, now)
 
+    def _is_void(self, key: bytes) -> bool:
+        """Whether a void claim of this key may still be readable."""
+        return any(void.key == key for void in self._void.values())
+
     def _settle_void(self, key: bytes) -> None:
         """A void claim can be read no more, so that a removal of its key may be over now."""
-        if key in self._awaiting_void and key not in self._void.values():
+        if key in self._awaiting_void and not self._is_void(key):
             for batch, index in self._awaiting_void.pop(key):
                 batch.settle(index, Code.OK)
 
@@ -333,7 +343,7 @@ class Naming:
         existed = entry.key in self._existed
         self._existed.discard(entry.key)
         waiters = self._removing.pop(entry.key, ())
-        if waiters and entry.key in self._void.values():
+        if waiters and self._is_void(entry.key):
             self._awaiting_void.setdefault(entry.key, []).extend(waiters)
             return
         for batch, index in waiters:

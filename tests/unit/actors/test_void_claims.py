@@ -90,3 +90,12 @@ def test_a_void_claim_that_is_gone_changes_nothing_for_the_key(cluster: Cluster)
     assert list(outstanding) == [3]
     cluster.tell(b"rank", Acknowledge((outstanding[3],), (0,)))
     assert cluster.heard[b"client"][-1] == Codes((0,))
+
+
+def test_a_void_claim_is_not_granted_again_while_it_is_on_its_way_out(cluster: Cluster) -> None:
+    """What is commanded to go under it would go under the new grant; an object was there, so -3006."""
+    cluster.tell(b"client", Remove((b"key",)))
+    cluster.tell(b"rank", Acknowledge((commands(cluster)[3],), (0,)))
+    claimed = cluster.tell(b"client", Claim(1, 1, (0,), (b"key",), (10,), (((0, 5, 2),),)))
+    assert isinstance(claimed, Claimed)
+    assert claimed.codes == (Code.EXISTS,)
