@@ -132,7 +132,10 @@ def locate(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Opera
 
 
 def _read_place(client: ClientActor, key: bytes, row: Row) -> Hit | Code | None:
-    """A hit; -3007 claimed and seen not to be published; -3014 out of sight of this host; None: ask again."""
+    """A hit; -3007 claimed and seen not to be published; -3014 out of sight of this host; None: ask again.
+
+    Of what is not published, only a segment that is the rank's in the membership of the answer can tell.
+    """
     hashed = key_hash(key)
     here = [
         place
@@ -145,7 +148,7 @@ def _read_place(client: ClientActor, key: bytes, row: Row) -> Hit | Code | None:
             client.reader.remember(key, hit)
             return hit
     if row.code == Code.WRONG_STATE and len(here) == len(row.places):
-        return Code.NOT_FOUND
+        return Code.NOT_FOUND if client.is_view_current else None
     return None if here and row.code == Code.OK else Code.UNREACHABLE
 
 

@@ -61,6 +61,7 @@ class ClientActor:
         self._parted: dict[int, RankHandle] = {}
         self.reader = Reader({}, limits.locations_max, limits.gather_keys)
         self._view = 0
+        self._last_view = 0
         self._viewing = False
         self._gap = GapDetector()
         self._puts = 0
@@ -206,8 +207,14 @@ class ClientActor:
 
     def saw_view(self, view: int) -> None:
         """Some reply names a view of the membership: ask for it when it is news."""
+        self._last_view = view
         if view != self._view and not self._viewing and self._link.is_open:
             self.refresh_members()
+
+    @property
+    def is_view_current(self) -> bool:
+        """Whether the membership is known that the last reply named."""
+        return self._view == self._last_view
 
     def refresh_members(self, deadline_s: float = 5.0) -> Ticket:
         """Ask who is there."""
