@@ -1,4 +1,4 @@
-"""What is stored for a measurement: keys of 60 to 165 bytes, objects of three sizes, and their bytes.
+"""What is stored for a measurement: keys of 60 to 165 bytes, objects of four sizes, and their bytes.
 
 Every process makes the same keys and bytes from the same seed, so that nothing of them has to be sent.  An
 object's bytes are a stretch of one random pattern, which begins elsewhere for every object of a size.
@@ -25,6 +25,7 @@ LONGEST_KEY = 165
 _KEY_STRIDE = 7919
 
 SMALL_BYTES = 4096
+MEDIUM_BYTES = 64 << 10
 MIDDLE_BYTES = 1 << 20
 _KEY_PIECE = 128 << 10
 _ROPE_PIECE = 16 << 10
@@ -42,6 +43,7 @@ class Part(Enum):
     """The objects of one size."""
 
     SMALL = SMALL_BYTES
+    MEDIUM = MEDIUM_BYTES
     MIDDLE = MIDDLE_BYTES
     LARGE = LARGE_BYTES
 
@@ -56,13 +58,27 @@ class Dataset:
     """How many objects of each size are stored, and the seed of everything."""
 
     small: int
+    medium: int
     middle: int
     large: int
     seed: int = 0
 
     def count(self, part: Part) -> int:
         """How many objects of a size there are."""
-        return {Part.SMALL: self.small, Part.MIDDLE: self.middle, Part.LARGE: self.large}[part]
+        match part:
+            case Part.SMALL:
+                return self.small
+            case Part.MEDIUM:
+                return self.medium
+            case Part.MIDDLE:
+                return self.middle
+            case Part.LARGE:
+                return self.large
+
+    @property
+    def objects(self) -> int:
+        """How many objects there are."""
+        return sum(map(self.count, Part))
 
     @property
     def stored_bytes(self) -> int:

@@ -51,10 +51,14 @@ def cpu_seconds(pid: int) -> float:
 
 
 def shared_bytes(pid: int) -> int:
-    """Shared memory that a process has in its page tables."""
-    return int(_entry(f"/proc/{pid}/status", "RssShmem").split()[0]) * _KIB
+    """Memory of files in a process's page tables: of those on tmpfs, or of others where there is more."""
+    return max(_status(pid, "RssShmem"), _status(pid, "RssFile"))
 
 
 def private_bytes(pid: int) -> int:
     """Memory of its own that a process has."""
-    return int(_entry(f"/proc/{pid}/status", "RssAnon").split()[0]) * _KIB
+    return _status(pid, "RssAnon")
+
+
+def _status(pid: int, name: str) -> int:
+    return int(_entry(f"/proc/{pid}/status", name).split()[0]) * _KIB

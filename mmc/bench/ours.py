@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import signal
 from typing import TYPE_CHECKING, Self
 
 from mmc.bench.dataset import LARGE_BYTES
@@ -11,7 +12,7 @@ from mmc.bench.failures import BenchError
 from mmc.bench.machine import shared_bytes
 from mmc.bench.processes import die_with_parent, pause
 from mmc.bench.services import ANY_PORT, QUIET, Services
-from mmc.config import load_config, parse_size
+from mmc.config import load_config, pool_bytes
 from mmc.services.launch import LaunchOptions
 from mmc.services.supervisor import Supervisor
 from mmc.zeromq.clock import now
@@ -35,8 +36,7 @@ _STOP_S = 5.0
 def pool_bytes_for(dataset: Dataset, ranks: int) -> int:
     """The pool of each rank in which everything fits without an eviction, in bytes and in records."""
     record = load_config().local.bytes_per_record
-    objects = dataset.small + dataset.middle + dataset.large
-    records = objects / ranks + 5 * math.sqrt(objects)
+    records = dataset.objects / ranks + 5 * math.sqrt(dataset.objects)
     payload = (dataset.stored_bytes + _WRITTEN_BYTES) / ranks + 5 * math.sqrt(dataset.large) * LARGE_BYTES
     return math.ceil(max(records * record, payload) * 100 / _FILL_PERCENT)
 
@@ -58,7 +58,7 @@ class Cluster:
             begun = now()
             self._supervisor.start()
             pids = [child.pid for child in self._supervisor.children[2:]]
-            await_populated(pids, parse_size(dram, "dram"))
+            await_populated(pids, pool_bytes(dram, "dram"))
             self.populate_s = now() - begun
         except BaseException:  # boundary: clears away and raises again
             self._supervisor.close()
@@ -98,6 +98,7 @@ def await_populated(pids: Sequence[int], dram_bytes: int) -> None:
 
 def _echo(url: str, wire: WireLimits, broker: BrokerLimits) -> None:
     die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve_echo(url, wire, broker)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mmc.bench import life, meta
 from mmc.bench.columns import BARE, FLOORS, MEMMOVE, OURS, PEERS
 from mmc.bench.contender import Contender
+from mmc.bench.dataset import Part
 from mmc.bench.desk import Desk
 from mmc.bench.failures import BenchError
 from mmc.bench.machine import describe, load_average
@@ -54,7 +55,7 @@ class Run:
             "rounds": settings.rounds,
             "ranks": settings.ranks,
             "quick": settings.quick,
-            "objects": {"4 KiB": dataset.small, "1 MiB": dataset.middle, "8.57 MiB": dataset.large},
+            "objects": {part.size: dataset.count(part) for part in Part},
             "bytes": dataset.stored_bytes,
         }
 

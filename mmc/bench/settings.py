@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mmc.bench.dataset import Dataset
 from mmc.bench.rows import BY_NAME, ROWS, Does, Row
 from mmc.bench.workload import never_seen
+from mmc.config import pool_bytes
 from mmc.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _QUICK_SHARE = 4
 _LEAST_KEYS = 100
 _MOST_KEYS = 2_000_000
 _MOST_ROUNDS = 1000
+_MOST_RANKS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class Settings:
 
     def dataset(self) -> Dataset:
         """What is stored: large objects enough that no cache of a processor holds them all."""
-        middle, large = (48, 8) if self.quick else (256, 48)
-        return Dataset(self.keys, middle, large)
+        medium, middle, large = (256, 48, 8) if self.quick else (2048, 256, 48)
+        return Dataset(self.keys, medium, middle, large)
 
     def calls(self, row: Row) -> int:
         """Calls of a row in one round: keys that are to be new must last for all rounds."""
@@ -62,6 +64,10 @@ def settings_of(
         raise InvalidArgument(f"--rounds must be 1 to {_MOST_ROUNDS}, not {rounds}")
     if not _LEAST_KEYS <= keys <= _MOST_KEYS:
         raise InvalidArgument(f"--keys must be {_LEAST_KEYS} to {_MOST_KEYS}, not {keys}")
+    if not 1 <= ranks <= _MOST_RANKS:
+        raise InvalidArgument(f"--ranks must be 1 to {_MOST_RANKS}, not {ranks}")
+    if dram:
+        pool_bytes(dram, "--dram")
     return Settings(_chosen(only), rounds, keys, ranks, dram, quick, peers)
 
 

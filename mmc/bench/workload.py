@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mmc.bench.dataset import LARGE_BYTES, MIDDLE_BYTES, SMALL_BYTES, Block, Content, Dataset, Part
+from mmc.bench.dataset import Block, Content, Dataset, Part
 from mmc.bench.rows import Does, Row
 from mmc.bench.stores.contract import Item
 from mmc.bench.timing import time_calls
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from mmc.bench.stores.contract import Call, Store
 
-_TARGETS = {Part.SMALL: 64, Part.MIDDLE: 16, Part.LARGE: 4}
-_TARGET_BYTES = _TARGETS[Part.SMALL] * SMALL_BYTES + 16 * MIDDLE_BYTES + 4 * LARGE_BYTES
+_TARGETS = {Part.SMALL: 64, Part.MEDIUM: 32, Part.MIDDLE: 16, Part.LARGE: 4}
+_TARGET_BYTES = sum(part.size * count for part, count in _TARGETS.items())
 _NEW_PERCENT = 60
 _WARM = 256
 _ASKED_AT_ONCE = 200
@@ -100,8 +100,7 @@ class Workload:
 
     def warm_up(self) -> None:
         """Have the objects of warm rows read once."""
-        for part, count in ((Part.SMALL, len(self._seen[:_WARM])), (Part.MIDDLE, 1), (Part.LARGE, 1)):
-            self._read(Row("warm", "", Does.GET, part=part), count)
+        self._read(Row("warm", "", Does.GET), len(self._seen[:_WARM]))
 
     def can(self, row: Row) -> bool:
         """Whether the store has such an operation."""

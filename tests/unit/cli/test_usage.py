@@ -26,6 +26,7 @@ COMMANDS = (
     "rm",
     "keys",
     "lease",
+    "bench",
 )
 
 
