@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
 _READY_S = 120.0
 _CONNECT_S = 30.0
+_STARTS, _QUICK_STARTS = 5, 1
 _CONNECTS = 5
 _IDLE_S = 5.0
 _QUICK_IDLE_S = 2.0
 
 
 def measure(settings: Settings, figures: Figures, caller: Hand, folder: Path) -> None:
-    """Start ``mmc up`` once a round, connect and close, and look at it while it is idle.
+    """Start ``mmc up`` some times, connect and close, and look at it while it is idle.
 
     Raises:
         BenchError: it does not start.
@@ -40,7 +41,7 @@ def measure(settings: Settings, figures: Figures, caller: Hand, folder: Path) ->
     dram = settings.dram or load_config().local.dram
     command = [sys.executable, "-m", "mmc.cli", "up", "--json", "--meta-url", ANY_PORT,
                "--local", str(settings.ranks), "--dram", str(dram)]  # fmt: skip
-    for _ in range(settings.rounds):
+    for _ in range(_QUICK_STARTS if settings.quick else _STARTS):
         with ExitStack() as ending:
             begun = perf_counter()
             cluster = Program("mmc up", command, {"MMC_LOG_LEVEL": "warn"}, folder / "up.log")

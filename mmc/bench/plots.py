@@ -88,12 +88,14 @@ class Picture:
             axes.set_yscale("log")
             axes.grid(visible=True, which="both", alpha=0.2)
             lines = {column: series(figures, rows, column, self.across, self.up) for column in COLUMNS}
-            for column, points in lines.items():
+            for color, (column, points) in enumerate(lines.items()):
                 if points:
-                    width = _WIDE if column == OURS else _NARROW
-                    axes.plot(*zip(*points, strict=True), marker="o", linewidth=width, label=column)
+                    style = {"color": f"C{color}", "linewidth": _WIDE if column == OURS else _NARROW}
+                    axes.plot(*zip(*points, strict=True), marker="o", label=column, **style)
             if any(lines.values()):
                 axes.legend()
+            places = [self.across(BY_NAME[name]) for name in rows]
+            axes.set_xticks(places, [f"{place:.4g}" for place in places])
         path = folder / f"{self.name}.png"
         figure.savefig(path, dpi=_DOTS)
         return path

@@ -38,14 +38,14 @@ def segments() -> Iterator[Path]:
 
 
 def members_of(session: int) -> list[int]:
-    """The processes of a session."""
+    """The processes of a session that have not ended."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text(errors="replace").rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[3]) == session:
+        if int(fields[3]) == session and fields[0] != "Z":
             found.append(int(path.parent.name))
     return found
 
@@ -78,3 +78,16 @@ def test_a_small_run_measures_checks_and_leaves_nothing(segments: Path, tmp_path
     assert len(found["machine"]["load_before"]) == 3
     wait_until(lambda: not members_of(process.pid), "the last process of the run has ended")
     assert [*segments.glob("*.dram"), *temporary.iterdir()] == []
+
+
+@pytest.mark.timeout(PATIENCE_S + 30)
+def test_a_trace_is_replayed_from_the_checkout(tmp_path: Path) -> None:
+    """``--trace`` replays its requests end to end, and its JSON goes where it is to go."""
+    trace, file = tmp_path / "trace.jsonl", tmp_path / "found.json"
+    trace.write_text("".join(json.dumps({"hash_ids": [0, 1, number]}) + "\n" for number in range(2, 12)))
+    words = ("bench", "--trace", str(trace), "--dram", "16MB", "--json", str(file))
+    command = [sys.executable, "-m", "mmc.cli", *words]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(file.read_text())
+    assert (found["requests"], found["wrong_bytes"]) == (10, 0)
