@@ -20,7 +20,7 @@ from mmc.arguments import seconds_of
 from mmc.client_life import ClientLife
 from mmc.errors import Code, error_for
 from mmc.identifiers import as_bytes, encode_key
-from mmc.plans import CodesPlan, ExistPlan, LeasePlan, PutPlan, QueryPlan, ReadPlan, read_known, unlease_plan
+from mmc.plans import CodesPlan, ExistPlan, LeasePlan, PutPlan, QueryPlan, ReadPlan, read_here, unlease_plan
 from mmc.view import View
 from mmc.zeromq.clock import access_clock, now
 
@@ -129,7 +129,7 @@ class Client(ClientLife):
             CacheError: -3103, the sizes differ, and nothing was written; others as for :meth:`get`.
             TypeError: the target is no writable contiguous buffer.
         """
-        if timeout is not None or not read_known(self.connection.actor, key, target, access_clock()):
+        if timeout is not None or not read_here(self.connection.actor, key, target, access_clock()):
             self.check(self.get_into_batch([key], [target], timeout=timeout)[0], key)
 
     def get_into_batch(

@@ -17,7 +17,7 @@ from mmc.actors.client.reading import Want
 from mmc.actors.client.service import ClientActor
 from mmc.arguments import Keys, check_replicas, match_values, whole_number
 from mmc.errors import Code
-from mmc.identifiers import as_bytes
+from mmc.identifiers import encode_key
 from mmc.segments.reader import fetch
 
 if TYPE_CHECKING:
@@ -217,10 +217,10 @@ class LeasePlan(CodesPlan):
         return codes
 
 
-def read_known(
+def read_here(
     actor: ClientActor, key: str | bytes, target: BufferLike | Sequence[BufferLike], clock: int
 ) -> bool:
-    """Copy an object into one buffer of its size, if it was found before and is still where it was.
+    """Copy an object into one buffer of its size, if hints lead to it.
 
     What a plan does for any number of keys and pieces, without making one.
 
@@ -228,11 +228,13 @@ def read_known(
         InvalidArgument: the key is neither ``str`` nor ``bytes``.
         TypeError: the target is no buffer.
     """
-    hit = actor.reader.recall(key if type(key) is bytes else as_bytes(key))
-    if hit is None or isinstance(target, list | tuple):
+    if isinstance(target, list | tuple):
         return False
     view = memoryview(cast("Buffer", target))
-    if view.nbytes != hit.size or view.readonly or not view.c_contiguous:
+    if view.readonly or not view.c_contiguous:
+        return False
+    hit = actor.reader.locate(encode_key(key))
+    if hit is None or hit.size != view.nbytes:
         return False
     if fetch(hit, (view if view.format == "B" and view.ndim == 1 else view.cast("B"),), clock) != Code.OK:
         return False

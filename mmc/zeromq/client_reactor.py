@@ -3,8 +3,8 @@
 1. Actor and sockets are used under one lock.  A caller that has to wait drives: it polls the sockets'
    descriptors without the lock, then takes the lock and handles what came, for everybody.  Other callers
    wait until theirs is done or the driver hands over.
-2. Whoever has touched a socket under the lock also empties it before letting go: ZeroMQ's descriptors
-   signal changes, not states, and a signal must not be lost in another thread's hands.
+2. Whoever has touched a socket under the lock also empties it before letting go: a signal must not be lost
+   in another thread's hands.
 3. A background thread drives when nobody waits: it renews, returns, confirms and hears events.  While
    callers are active it stays out of their way, looking up once per tick.
 4. Asynchronous callers are told by a callback from whichever thread found their call ready.
@@ -13,19 +13,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import select
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import zmq
-
-from mmc.actors.contract import EVENTS, META, Note, Persist, Publish, Send, Subscribe
+from mmc.actors.contract import Note, Persist, Publish, Send, Subscribe
 from mmc.errors import Code, error_for
-from mmc.zeromq.addresses import reachable
+from mmc.zeromq.client_sockets import ClientSockets
 from mmc.zeromq.clock import now
-from mmc.zeromq.sockets import connect, make_socket, new_context
+from mmc.zeromq.sockets import new_context
 
 if TYPE_CHECKING:
     from mmc.actors.client import ClientActor
@@ -36,8 +32,6 @@ if TYPE_CHECKING:
 
 _LONGEST_WAIT_S = 0.5
 _CLOSING_POLL_S = 0.001
-_BURST = 256
-_LINGER_MS = 20
 T = TypeVar("T")
 Waker = Callable[[], None]
 
@@ -73,17 +67,10 @@ class ClientReactor:
         ``on_unused`` is called after :meth:`close`, once no call is running any more.
         """
         self._actor = actor
-        self._wire = wire
-        self._broker = broker
         self._owns_context = context is None
         self._context = context or new_context()
         self._lock = threading.Lock()
-        self._sockets: dict[int, zmq.Socket[bytes]] = {}
-        self._urls: dict[int, str] = {}
-        self._descriptors: dict[int, int] = {}
-        self._poll = select.epoll()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._poll.register(self._wake, select.EPOLLIN)
+        self._sockets = ClientSockets(self._context, meta_url, wire, broker, events_url)
         self._wakers: dict[Call[Any], Waker] = {}
         self._waiting: dict[_Waiter, None] = {}
         self._driving = False
@@ -94,10 +81,6 @@ class ClientReactor:
         self._running = 0
         self._on_unused = on_unused
         self._parked = threading.Event()
-        self._meta_url = meta_url
-        self._events_url = events_url
-        meta = self._open(META, zmq.DEALER)
-        connect(meta, reachable(meta_url), "meta_service_url")
         self._background = threading.Thread(target=self._run_background, name="mmc-client", daemon=True)
 
     def start(self) -> None:
@@ -151,7 +134,7 @@ class ClientReactor:
                         self._follow(self._actor.advance(call, now()))
             except BaseException:  # boundary: clears away and raises again
                 with self._lock:
-                    self._perform(self._actor.cancel(call, now()))
+                    self._follow(self._actor.cancel(call, now()))
                 raise
             return call.result()
 
@@ -167,30 +150,41 @@ class ClientReactor:
 
     def _wait_for(self, call: Call[T]) -> None:
         """Drive, or wait for the driver, until the call can go on; whatever happens, somebody drives on."""
-        waiter = _Waiter()
+        waiter: _Waiter | None = None
+        drives = False
         try:
             with self._lock:
                 if call.can_advance or self._closed:
                     return
                 if self._driving:
+                    waiter = _Waiter()
                     self._wakers[call] = waiter.event.set
                     self._waiting[waiter] = None
-                    os.eventfd_write(self._wake, 1)  # the driver may be asleep for longer than we may
+                    self._sockets.wake()  # the driver may be asleep for longer than we may
                 else:
-                    self._driving = waiter.drives = True
-            if not waiter.drives:
+                    drives = self._driving = True
+            if waiter is not None:
                 waiter.event.wait()
-            while waiter.drives and not call.can_advance and not self._closed:
-                self._poll.poll(self._timeout())
-                with self._lock:
-                    self._settle()
+                drives = waiter.drives
+            while drives and not call.can_advance and not self._closed:
+                self._poll_once()
         finally:
             with self._lock:
-                self._waiting.pop(waiter, None)
-                self._wakers.pop(call, None)
-                if waiter.drives:
+                if waiter is not None:
+                    drives = waiter.drives
+                    self._waiting.pop(waiter, None)
+                    self._wakers.pop(call, None)
+                if drives:
                     self._driving = False
                     self._hand_over()
+
+    def _poll_once(self) -> None:
+        """Wait until something has arrived or is due, and settle it."""
+        ready = self._sockets.poll(self._timeout())
+        with self._lock:
+            if not self._closed:
+                self._sockets.note(ready)
+                self._settle()
 
     def _hand_over(self) -> None:
         """Let another waiting caller drive, if there is one."""
@@ -230,29 +224,15 @@ class ClientReactor:
         if not call.done and not call.work:
             self._wakers[call] = waker
         self._settle()
-        os.eventfd_write(self._wake, 1)
+        self._sockets.wake()
 
     def cancel(self, call: Call[T]) -> None:
         """The asynchronous caller is gone."""
         with self._lock:
             self._wakers.pop(call, None)
-            self._perform(self._actor.cancel(call, now()))
+            self._follow(self._actor.cancel(call, now()))
 
-    # Sockets; all under the lock
-
-    def _open(self, address: int, kind: int) -> zmq.Socket[bytes]:
-        socket = make_socket(self._context, kind, self._wire, self._broker)
-        self._sockets[address] = socket
-        descriptor = socket.getsockopt(zmq.FD)
-        assert isinstance(descriptor, int)
-        self._descriptors[address] = descriptor
-        self._poll.register(descriptor, select.EPOLLIN)
-        return socket
-
-    def _close(self, address: int) -> None:
-        self._poll.unregister(self._descriptors.pop(address))
-        self._sockets.pop(address).close(_LINGER_MS)
-        self._urls.pop(address, None)
+    # All under the lock
 
     def _perform(self, effects: list[Effect]) -> None:
         if self._closed:
@@ -261,46 +241,17 @@ class ClientReactor:
             match effect:
                 case Send(to, frames):
                     assert isinstance(to, int)
-                    socket = self._sockets.get(to) if to == META else self._to_rank(to)
-                    if socket is not None:
-                        with contextlib.suppress(zmq.Again):
-                            socket.send_multipart(frames, zmq.DONTWAIT)
+                    self._sockets.send(to, frames, self._actor.members)
                 case Subscribe(url, topics):
-                    self._hear(url, topics)
+                    self._sockets.hear(url, topics)
                 case Publish() | Persist() | Note():
                     raise AssertionError("clients neither publish nor write down")
 
-    def _to_rank(self, rank: int) -> zmq.Socket[bytes] | None:
-        member = self._actor.members.get(rank)
-        if member is None:
-            return None
-        if self._urls.get(rank) != member.control_url:
-            if rank in self._sockets:
-                self._close(rank)
-            connect(self._open(rank, zmq.DEALER), member.control_url, "control_url")
-            self._urls[rank] = member.control_url
-        return self._sockets[rank]
-
-    def _hear(self, told: str, topics: tuple[bytes, ...]) -> None:
-        url = self._events_url or reachable(told, self._meta_url)
-        if self._urls.get(EVENTS) == url:
-            return
-        if EVENTS in self._sockets:
-            self._close(EVENTS)
-        socket = self._open(EVENTS, zmq.SUB)
-        for topic in topics:
-            socket.setsockopt(zmq.SUBSCRIBE, topic)
-        connect(socket, url, "events_url")
-        self._urls[EVENTS] = url
-
     def _settle(self) -> None:
-        """Empty every socket, do what is due, and wake whose call can go on."""
+        """Empty the sockets that were touched, do what is due, and wake whose call can go on."""
         if self._closed:
             return
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
-        while self._empty_sockets():
-            pass
+        self._empty_sockets()
         deadline = self._actor.next_deadline()
         moment = now()
         if deadline is not None and deadline <= moment:
@@ -311,19 +262,10 @@ class ClientReactor:
             if waker is not None:
                 waker()
 
-    def _empty_sockets(self) -> bool:
-        """Take what has arrived; True when anything had."""
-        took = False
-        for address, socket in list(self._sockets.items()):
-            for _ in range(_BURST):
-                if socket.closed or not _has_message(socket):
-                    break
-                frames = tuple(socket.recv_multipart(zmq.DONTWAIT))
-                took = True
-                if address == EVENTS:
-                    frames = frames[1:]
-                self._perform(self._actor.receive(address, frames, now()))
-        return took
+    def _empty_sockets(self) -> None:
+        """Take what has arrived; what that brings about may touch other sockets."""
+        while (message := self._sockets.take()) is not None:
+            self._perform(self._actor.receive(*message, now()))
 
     # The background
 
@@ -331,16 +273,15 @@ class ClientReactor:
         tick = self._actor.limits.background_tick_ms / 1000
         seen = -1
         while not self._closed:
+            wait = self._timeout()
             if self._driving or self._activity != seen:
                 seen = self._activity
                 self._parked.wait(tick)
-                with self._lock:
-                    if not self._driving and not self._closed:
-                        self._settle()
-                continue
-            self._poll.poll(self._timeout())
+                wait = 0.0
+            ready = self._sockets.poll(wait)
             with self._lock:
                 if not self._driving and not self._closed:
+                    self._sockets.note(ready)
                     self._settle()
 
     # The end
@@ -358,12 +299,14 @@ class ClientReactor:
             self._settle()
         until = now() + patience_s
         while not self._is_quiet() and now() < until:
-            self._poll.poll(_CLOSING_POLL_S)
+            ready = self._sockets.poll(_CLOSING_POLL_S)
+            with self._lock:
+                self._sockets.note(ready)
         with self._lock:
             self._perform(self._actor.say_goodbye(now()))
             self._closed = True
             self._parked.set()
-            os.eventfd_write(self._wake, 1)
+            self._sockets.wake()
             for waiter in self._waiting:
                 waiter.event.set()
             for waker in self._wakers.values():
@@ -371,8 +314,7 @@ class ClientReactor:
         if self._background is not threading.current_thread():
             self._background.join(1.0)
         with self._lock:
-            for address in list(self._sockets):
-                self._close(address)
+            self._sockets.close()
             self._finished = True
             is_unused = not self._running
         if self._owns_context:
@@ -387,11 +329,5 @@ class ClientReactor:
 
     def _end_use(self) -> None:
         """The last user of a closed client has left."""
-        os.close(self._wake)
+        self._sockets.end()
         self._on_unused()
-
-
-def _has_message(socket: zmq.Socket[bytes]) -> bool:
-    events = socket.getsockopt(zmq.EVENTS)
-    assert isinstance(events, int)
-    return bool(events & zmq.POLLIN)

@@ -16,7 +16,7 @@ import zmq
 from mmc.actors.contract import EVENTS, META, Note, Persist, Publish, Send, Subscribe
 from mmc.actors.reception import answer_fault
 from mmc.zeromq.clock import now
-from mmc.zeromq.sockets import connect
+from mmc.zeromq.sockets import connect, receive_frames, send_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,7 @@ class Ports:
     def _send(self, socket: zmq.Socket[bytes] | None, frames: Frames) -> None:
         try:
             if socket is not None:
-                socket.send_multipart(frames, zmq.DONTWAIT, copy=True)
+                send_frames(socket, frames)
         except zmq.Again:
             self.dropped += 1
 
@@ -189,10 +189,10 @@ class ServiceReactor:
                     more = True
                     break
                 try:
-                    frames = socket.recv_multipart(zmq.DONTWAIT)
+                    frames = receive_frames(socket)
                 except zmq.Again:
                     break
-                self._receive(socket, tuple(frames))
+                self._receive(socket, frames)
         return more
 
     def _receive(self, socket: zmq.Socket[bytes], frames: Frames) -> None:

@@ -6,10 +6,13 @@ import errno
 from typing import TYPE_CHECKING
 
 import zmq
+from zmq.backend import zmq_poll
 
 from mmc.errors import CannotCreate, InvalidArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mmc.limits import BrokerLimits, WireLimits
 
 Socket = zmq.Socket[bytes]
@@ -24,6 +27,7 @@ OPEN_TO_NETWORK = (
 )
 """What is logged of such an address."""
 
+_DONTWAIT, _SNDMORE, _POLLIN = int(zmq.DONTWAIT), int(zmq.SNDMORE), int(zmq.POLLIN)
 _RECONNECT_MS = 20
 _RECONNECT_MAX_MS = 500
 
@@ -85,3 +89,38 @@ def _allow_ipv6(socket: zmq.Socket[bytes], url: str) -> None:
     """Bracketed addresses are IPv6; for others the option would only change how they are spelled."""
     if "[" in url:
         socket.setsockopt(zmq.IPV6, 1)
+
+
+def send_frames(socket: zmq.Socket[bytes], frames: Sequence[bytes]) -> None:
+    """Send one message without waiting.
+
+    ``send_multipart`` does the same and looks at the type of each frame first: a third of its time.
+
+    Raises:
+        zmq.Again: it cannot be queued; no part of it was sent.
+    """
+    last = len(frames) - 1
+    for frame in frames[:last]:
+        socket.send(frame, _DONTWAIT | _SNDMORE)
+    socket.send(frames[last], _DONTWAIT)
+
+
+def receive_frames(socket: zmq.Socket[bytes]) -> tuple[bytes, ...]:
+    """Receive one message without waiting.
+
+    Whether there is more is known to each frame, without a question to the socket.
+
+    Raises:
+        zmq.Again: there is none.
+    """
+    frame = socket.recv(_DONTWAIT, copy=False)
+    frames = [frame.bytes]
+    while frame.more:
+        frame = socket.recv(_DONTWAIT, copy=False)
+        frames.append(frame.bytes)
+    return tuple(frames)
+
+
+def has_message(socket: zmq.Socket[bytes]) -> bool:
+    """Whether a message can be received; also takes note of what happened to the socket meanwhile."""
+    return bool(zmq_poll([(socket, _POLLIN)], 0))

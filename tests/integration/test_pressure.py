@@ -117,13 +117,16 @@ def test_leases_in_the_way_are_answered_at_once_and_pins_are_waited_for() -> Non
         assert client.put_batch(["large"], [bytes(12 << 20)], timeout=20)[0] == Code.NO_SPACE
         assert time.monotonic() - began < 10
         assert client.put_batch(["small"], [bytes(1 << 20)])[0] == Code.OK
-        client.unlease_batch(there[::3])
+        client.unlease_batch(keys)
         with ExitStack() as stack:
             viewed = [key for key in there[::3] if stack.enter_context(client.view(key))]
             waiting = pool.submit(cluster.client().put_batch, ["large"], [bytes(12 << 20)], timeout=20)
-            wait_until(
-                lambda: cluster.rank_counters(client)[0]["waiting_reserves"] == 1, "the large put waits"
-            )
+
+            def large_put_waits() -> bool:
+                assert not waiting.done(), waiting.result()
+                return cluster.rank_counters(client)[0]["waiting_reserves"] == 1
+
+            wait_until(large_put_waits, "the large put waits")
             assert client.put_batch(["beside"], [bytes(1 << 16)])[0] == Code.OK
             assert viewed
             assert not waiting.done()

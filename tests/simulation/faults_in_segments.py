@@ -8,14 +8,14 @@ from mmc.actors.local.desk import Desk
 from mmc.actors.local.keeper import Keeper
 from mmc.cache.records import RecordTable
 from mmc.cache.reservations import Holder
-from mmc.segments import extents, records
+from mmc.segments import extents, reader, records
 from mmc.segments.extents import Extent
 from tests.simulation.planting import replace
 
 
 def no_second_look(stack: ExitStack) -> None:
     """What was copied is believed without reading the generation once more."""
-    replace(stack, records, "unchanged", lambda *_: True)
+    replace(stack, reader, "has_passed", lambda _: False)
 
 
 def success_without_publishing(stack: ExitStack) -> None:

@@ -99,7 +99,7 @@ BUGS = (
     Bug("reservations forgotten at a rebuild", memory.reservations_forgotten, ("S3", "S6"), 0),
     Bug("pins not seen", memory.pins_not_seen, ("S4 pins",), 0, STALLING),
     Bug("a pin without a fence", fence_left_out(pins, "pin"), ("S4 pins", "S1"), 0, LINGERING),
-    Bug("no fence before pins", fence_left_out(keeper, "retire"), ("S4 pins",), 23, HIDING, VIEWING),
+    Bug("no fence before pins", fence_left_out(keeper, "retire"), ("S4 pins",), 106, HIDING, VIEWING),
     Bug("a lease counted short", services.lease_counted_short, ("S4 leases",), 0, None, LEASING),
     Bug(
         "a lease counted from receipt", services.lease_counted_from_receipt, ("S4 leases",), 0, SLOW, LEASING
