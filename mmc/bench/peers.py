@@ -25,8 +25,8 @@ _READY_S = 20.0
 _ASK_S = 120.0
 _LOOPBACK = "127.0.0.1"
 _MIB = 1 << 20
-_ROOM = 2
-"""Servers may hold so many times what is stored: more is put meanwhile, and some is lost to their order."""
+_ROOM_PERCENT = 140
+"""Servers may hold so much of what is stored: more is put meanwhile, and some is lost to their order."""
 _SPARE_BYTES = 768 * _MIB
 
 
@@ -79,7 +79,7 @@ class Peers:
         self._folder = folder
         self._dataset = dataset
         self._ending = ending
-        self._bytes = _ROOM * dataset.stored_bytes + _SPARE_BYTES
+        self._bytes = _ROOM_PERCENT * dataset.stored_bytes // 100 + _SPARE_BYTES
 
     def start(self, column: str) -> Contender:
         """Start a peer, and load every object into it.

@@ -92,7 +92,7 @@ class Run:
         for number in range(1, self._settings.rounds + 1):
             self._say(f"round {number} of {self._settings.rounds}")
             for row in timed:
-                for contender in self._contenders:
+                for contender in list(self._contenders):
                     self._measure_row(contender, row)
             for row in firsts:
                 self._measure_first(row, where)
@@ -137,13 +137,22 @@ class Run:
         column = contender.column
         if column in FLOORS and column not in row.floors:
             return
+        try:
+            self._take_turn(contender, row)
+        except BenchError as reason:
+            if column not in PEERS:
+                raise
+            self._contenders.remove(contender)
+            self.report.missing.append(f"{column} was left out from {row.name} on: {reason}")
+
+    def _take_turn(self, contender: Contender, row: Row) -> None:
         hand = contender.hand(row)
-        if not hand.ask(_PATIENCE_S, Desk.can, column, row):
+        if not hand.ask(_PATIENCE_S, Desk.can, contender.column, row):
             return
         calls = self._settings.calls(row)
-        measured = hand.ask(_PATIENCE_S, Desk.measure, column, row, calls)
+        measured = hand.ask(_PATIENCE_S, Desk.measure, contender.column, row, calls)
         figures = self.report.figures
-        figures.add(row.name, column, [took * _NANO for took in measured.nanoseconds])
+        figures.add(row.name, contender.column, [took * _NANO for took in measured.nanoseconds])
         if measured.messages is not None:
             figures.add_messages(row.name, measured.messages, calls)
 

@@ -31,6 +31,7 @@ _WARM = 256
 _ASKED_AT_ONCE = 200
 _PUT_BYTES_AT_ONCE = 64 << 20
 _PUTS_AT_ONCE = 256
+_LOADED_AT_ONCE = 64
 _LOADED_BYTES_AT_ONCE = 8 << 20
 
 
@@ -86,7 +87,7 @@ class Workload:
             WrongBytesError: the store did not take one.
         """
         for part in Part:
-            together = max(1, min(_PUTS_AT_ONCE, _LOADED_BYTES_AT_ONCE // part.size))
+            together = max(1, min(_LOADED_AT_ONCE, _LOADED_BYTES_AT_ONCE // part.size))
             numbers = iter(range(self._dataset.count(part)))
             while batch := list(islice(numbers, together)):
                 items = [self._source(part, number, self._dataset.key(part, number)) for number in batch]
