@@ -28,10 +28,11 @@ class Report:
     settings: dict[str, object] = field(default_factory=dict)
     figures: Figures = field(default_factory=Figures)
     missing: list[str] = field(default_factory=list)
+    asked: tuple[Row, ...] = ROWS
 
     def rows(self) -> list[Row]:
-        """The rows that were measured."""
-        return [row for row in ROWS if self.figures.median(row.name) is not None]
+        """The rows that were asked for and measured."""
+        return [row for row in self.asked if self.figures.median(row.name) is not None]
 
     def verdicts(self, row: Row) -> list[Verdict]:
         """How a row stands to its goals."""

@@ -47,7 +47,7 @@ class Run:
         self._folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="mmc-bench-")))
         self._contenders: list[Contender] = []
         self._fresh = 0
-        self.report = Report(describe(), self._described())
+        self.report = Report(describe(), self._described(), asked=settings.rows)
 
     def _described(self) -> dict[str, object]:
         settings, dataset = self._settings, self._dataset
