@@ -50,12 +50,19 @@ def members_of(session: int) -> list[int]:
     return found
 
 
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A directory with a short name, since sockets will have theirs in it."""
+    with tempfile.TemporaryDirectory(prefix="mmc-") as name:
+        yield Path(name)
+
+
 @pytest.mark.timeout(PATIENCE_S + 30)
-def test_a_small_run_measures_checks_and_leaves_nothing(segments: Path, tmp_path: Path) -> None:
+def test_a_small_run_measures_checks_and_leaves_nothing(
+    segments: Path, temporary: Path, tmp_path: Path
+) -> None:
     """Rows of every kind have figures of us and of their floors, reads take no message, and all is ended."""
     file = tmp_path / "found.json"
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
     words = ("--quick", "--keys", "300", "--rounds", "1", "--no-peers", "--json", str(file))
     with subprocess.Popen(
         [sys.executable, "-m", "mmc.cli", "bench", *words, "--only", ",".join(ROWS)],
