@@ -12,6 +12,7 @@ from mmc.errors import CacheError, Code, error_for
 from mmc.log import get_log
 from mmc.segments.directory import boot_id, obstacle_of, open_shared
 from mmc.segments.lockfile import ClientLock
+from mmc.segments.mapping import BufferMemory
 from mmc.zeromq.chance import random63
 from mmc.zeromq.client_reactor import ClientReactor
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mmc.config import Config
     from mmc.identifiers import Member
     from mmc.segments.layout import Segment
+    from mmc.segments.memory import Memory
     from mmc.zeromq.sockets import Context
 
 _ABANDONED: list[Connection] = []
@@ -77,7 +79,18 @@ class Connection:
                 writable = False
         segment = open_shared(member.path, member.segment, writable=writable)
         self._look_for_obstacle(member.path, segment)
+        if segment is not None and self.config.client.populate:
+            threading.Thread(
+                target=self._populate, args=(segment.memory,), name="mmc-populate", daemon=True
+            ).start()
         return segment
+
+    def _populate(self, memory: Memory) -> None:
+        """Make a segment's pages present in this process, so that no copy has to wait for them."""
+        if isinstance(memory, BufferMemory):
+            for _ in memory.populate(0, len(memory), self.config.local.populate_step_bytes):
+                if self._closed:
+                    return
 
     def _look_for_obstacle(self, path: str, segment: Segment | None) -> None:
         """Remember what keeps this process from a segment of its own host."""

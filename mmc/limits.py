@@ -73,6 +73,7 @@ class ClientLimits:
     confirm_delay_ms: int
     locations_max: int
     gather_keys: int
+    populate: bool
     keys_per_message: int
     background_tick_ms: int
     report_ms: int

@@ -32,6 +32,7 @@ CLIENT_LIMITS = ClientLimits(
     confirm_delay_ms=1,
     locations_max=1,
     gather_keys=12,
+    populate=False,
     keys_per_message=1,
     background_tick_ms=1,
     report_ms=1000,

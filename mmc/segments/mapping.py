@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _UNLOCKED_COPY_BYTES = 65536
 _WORD_BYTES = 8
+_MADV_POPULATE_READ = 22
 _MADV_POPULATE_WRITE = 23
 _POPULATE_STEP = 1 << 24
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -101,13 +102,17 @@ class BufferMemory:
         return self._base + at
 
     def populate(self, start: int, size: int, step: int) -> Iterator[None]:
-        """Make pages present, in steps of ``step`` bytes that release the GIL; ends early if refused."""
+        """Make pages present, in steps of ``step`` bytes that release the GIL; ends early if refused.
+
+        Present in this process: page tables are each process's own.
+        """
+        advice = _MADV_POPULATE_WRITE if self.writable else _MADV_POPULATE_READ
         page = mmap.PAGESIZE
         end = min(start + size, len(self))
         at = start - start % page
         while at < end:
             length = min(step, end - at)
-            if _LIBC.madvise(self._base + at, length, _MADV_POPULATE_WRITE):
+            if _LIBC.madvise(self._base + at, length, advice):
                 return
             at += length
             yield
