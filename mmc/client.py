@@ -167,12 +167,14 @@ class Client(ClientLife):
         Raises:
             CacheError: -3014, -3017, -3004: nobody could tell.
         """
-        if timeout is None and self.connection.actor.reader.has(encode_key(key), access_clock()):
+        encoded = encode_key(key)
+        seconds_of(timeout, self._config.client.timeout_ms)
+        if self.connection.actor.reader.has(encoded, access_clock()):
             return True
-        code = self.exist_batch([key], timeout=timeout)[0]
-        if code not in (Code.OK, Code.NOT_FOUND):
-            self.check(code, key)
-        return code == Code.OK
+        (found,) = self.run(lambda actor, deadline: asking.locate(actor, [encoded], deadline), timeout)
+        if isinstance(found, Code) and found != Code.NOT_FOUND:
+            self.check(found, key)
+        return not isinstance(found, Code)
 
     def exist_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
         """Per key 0 or -3007; -3000 invalid; -3014, -3017, -3004 where nobody could tell."""

@@ -16,7 +16,7 @@ import zmq
 from mmc.actors.contract import EVENTS, META, Note, Persist, Publish, Send, Subscribe
 from mmc.actors.reception import answer_fault
 from mmc.zeromq.clock import now
-from mmc.zeromq.sockets import connect, receive_frames, send_frames
+from mmc.zeromq.sockets import connect, has_message, receive_frames, send_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,33 +167,22 @@ class ServiceReactor:
             self._turn(_FINISH_TURN_S)
 
     def _turn(self, longest: float) -> None:
+        """Wait until something arrives or is due; take what arrived, up to a number, and do what is due."""
         deadline = self._actor.next_deadline()
         wait = longest if deadline is None else min(longest, deadline - now())
-        self._poller.poll(math.ceil(max(0.0, wait) * 1000))
-        while self._take_burst() and not self._stopping:
-            self._expire_if_due()
-        self._expire_if_due()
-
-    def _expire_if_due(self) -> None:
+        for socket, _ in self._poller.poll(math.ceil(max(0.0, wait) * 1000)):
+            if isinstance(socket, zmq.Socket):
+                self._take_burst(socket)
         deadline = self._actor.next_deadline()
         moment = now()
         if deadline is not None and deadline <= moment:
             self.perform(self._actor.expire(moment))
 
-    def _take_burst(self) -> bool:
-        """Take what has arrived, up to a number; True when there may be more."""
-        more = False
-        for socket in self._ports.readable():
-            for taken in range(_BURST + 1):
-                if taken == _BURST:
-                    more = True
-                    break
-                try:
-                    frames = receive_frames(socket)
-                except zmq.Again:
-                    break
-                self._receive(socket, frames)
-        return more
+    def _take_burst(self, socket: zmq.Socket[bytes]) -> None:
+        for _ in range(_BURST):
+            if not has_message(socket) or self._stopping:
+                return
+            self._receive(socket, receive_frames(socket))
 
     def _receive(self, socket: zmq.Socket[bytes], frames: Frames) -> None:
         moment = now()
