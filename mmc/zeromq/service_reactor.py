@@ -180,7 +180,7 @@ class ServiceReactor:
 
     def _take_burst(self, socket: zmq.Socket[bytes]) -> None:
         for _ in range(_BURST):
-            if not has_message(socket) or self._stopping:
+            if not has_message(socket):
                 return
             self._receive(socket, receive_frames(socket))
 

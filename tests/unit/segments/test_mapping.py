@@ -161,8 +161,16 @@ def test_populating_covers_the_range_in_steps(descriptor: int, start: int, size:
     assert memory.read(0, len(memory)) == bytes(len(memory))
 
 
-def test_populating_what_may_not_be_written_ends_at_once(descriptor: int) -> None:
+def test_populating_what_is_no_more_ends_at_once(descriptor: int) -> None:
     """Where the kernel refuses, populating is over and nothing else happens."""
-    memory = mapped(descriptor, writable=False)
+    memory = mapped(descriptor, writable=True)
+    os.ftruncate(descriptor, 0)
     os.close(descriptor)
     assert list(memory.populate(0, len(memory), mmap.PAGESIZE)) == []
+
+
+def test_what_may_only_be_read_is_populated_for_reading(descriptor: int) -> None:
+    """In as many steps as it has pages."""
+    memory = mapped(descriptor, writable=False)
+    os.close(descriptor)
+    assert len(list(memory.populate(0, len(memory), mmap.PAGESIZE))) == -(-len(memory) // mmap.PAGESIZE)
