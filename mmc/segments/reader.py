@@ -114,8 +114,8 @@ class Reader:
         """All of them; of more than a few, the key's home first."""
         if len(self._in_order) <= _FEW:
             return self._in_order
-        home = home_of(hashed, self._ranks)
-        return (self.segments[home], *self._in_order)
+        home = self.segments[home_of(hashed, self._ranks)]
+        return [home, *(segment for segment in self._in_order if segment is not home)]
 
 
 def check(segment: Segment, record: int, key: bytes, hashed: int) -> Hit | None:
