@@ -343,15 +343,15 @@ class Link:
 
     def next_deadline(self) -> float | None:
         """When :meth:`expire` has something to do."""
-        times = [
-            min(self._end_of(ticket), ticket.retry_at or ticket.deadline)
-            for ticket in self._in_flight.values()
-        ]
-        times.extend(self._end_of(ticket) for ticket in self._queue)
+        times = []
         if self._hello_retry_at is not None:
             times.append(self._hello_retry_at)
         if self._session:
             times.append(self._last_sent + _KEEP_ALIVE_S)
+        for ticket in self._in_flight.values():
+            times += (self._end_of(ticket), ticket.retry_at or ticket.deadline)
+        for ticket in self._queue:
+            times.append(self._end_of(ticket))
         return min(times, default=None)
 
 

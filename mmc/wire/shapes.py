@@ -56,18 +56,23 @@ def _are_keys(value: object) -> bool:
 
 def _are_rows(value: object, width: int) -> bool:
     """A tuple of tuples of ``width`` unsigned words."""
-    if not _is_tuple_of(value, tuple) or not isinstance(value, tuple) or set(map(len, value)) - {width}:
+    return _is_tuple_of(value, tuple) and isinstance(value, tuple) and _have_width(value, width)
+
+
+def _have_width(rows: tuple[tuple[object, ...], ...], width: int) -> bool:
+    if set(map(len, rows)) - {width}:
         return False
-    words = tuple(chain.from_iterable(value))
+    words = tuple(chain.from_iterable(rows))
     return set(map(type, words)) <= {int} and _spans(words, 0, _UINT64)
 
 
 def _are_places(value: object) -> bool:
-    return (
-        _is_tuple_of(value, tuple)
-        and isinstance(value, tuple)
-        and all(len(places) <= MAX_REPLICAS and _are_rows(places, 3) for places in value)
-    )
+    if not _is_tuple_of(value, tuple) or not isinstance(value, tuple):
+        return False
+    if value and max(map(len, value)) > MAX_REPLICAS:
+        return False
+    places = tuple(chain.from_iterable(value))
+    return set(map(type, places)) <= {tuple} and _have_width(places, 3)
 
 
 def _is_member(value: object) -> bool:

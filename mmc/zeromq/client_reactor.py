@@ -7,12 +7,14 @@
    in another thread's hands.
 3. A background thread drives when nobody waits: it renews, returns, confirms and hears events.  While
    callers are active it stays out of their way, looking up once per tick.
+   Whoever is about to poll finds out when something is due; until then nobody looks again.
 4. Asynchronous callers are told by a callback from whichever thread found their call ready.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -75,6 +77,7 @@ class ClientReactor:
         self._waiting: dict[_Waiter, None] = {}
         self._driving = False
         self._activity = 0
+        self._due = 0.0
         self._closing = False
         self._closed = False
         self._finished = False
@@ -98,16 +101,23 @@ class ClientReactor:
             CacheError: -3019, the client is closed.
         """
         with self._lock:
-            self._check_open()
-            self._running += 1
+            self._enter()
         try:
             yield
         finally:
-            with self._lock:
-                self._running -= 1
-                is_last = self._finished and not self._running
-            if is_last:
-                self._end_use()
+            self._leave()
+
+    def _enter(self) -> None:
+        """Under the lock."""
+        self._check_open()
+        self._running += 1
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._running -= 1
+            is_last = self._finished and not self._running
+        if is_last:
+            self._end_use()
 
     # Blocking callers
 
@@ -118,7 +128,9 @@ class ClientReactor:
             CacheError: -3019, the client was closed before or meanwhile.
         """
         self._activity += 1
-        with self.entered():
+        with self._lock:
+            self._enter()
+        try:
             with self._lock:
                 call, effects = self._actor.begin(operation, now())
                 self._follow(effects)
@@ -137,6 +149,8 @@ class ClientReactor:
                     self._follow(self._actor.cancel(call, now()))
                 raise
             return call.result()
+        finally:
+            self._leave()
 
     def _follow(self, effects: list[Effect]) -> None:
         """Carry out effects and leave no socket with something in it."""
@@ -198,8 +212,8 @@ class ClientReactor:
         """Seconds until something is due."""
         with self._lock:
             deadline = self._actor.next_deadline()
-        wait = _LONGEST_WAIT_S if deadline is None else deadline - now()
-        return max(0.0, min(wait, _LONGEST_WAIT_S))
+            self._due = math.inf if deadline is None else deadline
+        return max(0.0, min(self._due - now(), _LONGEST_WAIT_S))
 
     # Asynchronous callers
 
@@ -252,15 +266,15 @@ class ClientReactor:
         if self._closed:
             return
         self._empty_sockets()
-        deadline = self._actor.next_deadline()
         moment = now()
-        if deadline is not None and deadline <= moment:
+        if moment >= self._due:
             self._perform(self._actor.expire(moment))
             self._empty_sockets()
-        for call in self._actor.take_ready():
-            waker = self._wakers.pop(call, None)
-            if waker is not None:
-                waker()
+        if self._wakers:
+            for call in self._actor.take_ready():
+                waker = self._wakers.pop(call, None)
+                if waker is not None:
+                    waker()
 
     def _empty_sockets(self) -> None:
         """Take what has arrived; what that brings about may touch other sockets."""
@@ -324,6 +338,7 @@ class ClientReactor:
 
     def _is_quiet(self) -> bool:
         with self._lock:
+            self._perform(self._actor.expire(now()))
             self._settle()
             return self._actor.is_quiet()
 

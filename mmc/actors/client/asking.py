@@ -39,6 +39,7 @@ class Row(NamedTuple):
 
 
 _NO_VERSION = ObjectVersion(0, 0, 0, 0)
+_ABSENT = Row(Code.NOT_FOUND, _NO_VERSION, 0, leased=False, places=())
 
 
 class ObjectInfo(NamedTuple):
@@ -87,6 +88,9 @@ def lookup(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Opera
         for code, version, size, leased, places in zip(
             found.codes, found.versions, found.sizes, found.leased, found.places, strict=True
         ):
+            if code == Code.NOT_FOUND and version == _NO_VERSION:
+                rows.append(_ABSENT)
+                continue
             where = tuple(Location(*place) for place in places)
             rows.append(Row(Code(code), ObjectVersion(*version), size, bool(leased), where))
     return rows
