@@ -78,14 +78,14 @@ def byte_view(buffer: BufferLike, *, writable: bool = False) -> memoryview:
     Raises:
         TypeError: not a contiguous buffer, or not a writable one.
     """
-    view = memoryview(cast("Buffer", buffer))
+    view = memoryview(buffer)  # type: ignore[arg-type] # numpy's arrays are buffers
     if not view.nbytes:
         return memoryview(b"")
     if not view.c_contiguous:
         raise TypeError("the buffer must be contiguous")
     if writable and view.readonly:
         raise TypeError("the buffer must be writable")
-    return view.cast("B")
+    return view if view.format == "B" and view.ndim == 1 else view.cast("B")
 
 
 def pieces_of(value: BufferLike | Sequence[BufferLike], *, writable: bool = False) -> list[memoryview]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mmc.actors.client import asking, putting, reading
 from mmc.actors.client.asking import ObjectInfo
@@ -18,11 +18,9 @@ from mmc.actors.client.service import ClientActor
 from mmc.arguments import Keys, check_replicas, match_values, whole_number
 from mmc.errors import Code
 from mmc.identifiers import encode_key
-from mmc.segments.reader import fetch
+from mmc.segments.reader import fetch_whole
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
     from mmc.arguments import BufferLike
 
 _THERE = (Code.OK, Code.WRONG_SIZE)
@@ -230,13 +228,13 @@ def read_here(
     """
     if isinstance(target, list | tuple):
         return False
-    view = memoryview(cast("Buffer", target))
+    view = memoryview(target)  # type: ignore[arg-type] # numpy's arrays are buffers
     if view.readonly or not view.c_contiguous:
         return False
     hit = actor.reader.locate(encode_key(key))
     if hit is None or hit.size != view.nbytes:
         return False
-    if fetch(hit, (view if view.format == "B" and view.ndim == 1 else view.cast("B"),), clock) != Code.OK:
+    if not fetch_whole(hit, view if view.format == "B" and view.ndim == 1 else view.cast("B"), clock):
         return False
     actor.gets += 1
     actor.hits += 1

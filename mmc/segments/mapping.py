@@ -21,14 +21,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_UNLOCKED_COPY_BYTES = 65536
+_UNLOCKED_COPY_BYTES = 1 << 18
 _WORD_BYTES = 8
 _MADV_POPULATE_READ = 22
 _MADV_POPULATE_WRITE = 23
 _POPULATE_STEP = 1 << 24
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_LIBC.memmove.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-_LIBC.memmove.restype = ctypes.c_void_p
 _LIBC.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _FENCE = threading.Lock()
 
@@ -46,6 +44,7 @@ class BufferMemory:
         """The buffer is kept alive by this object and by every view that it gives out."""
         self._bytes = memoryview(buffer).cast("B")
         self._array = np.frombuffer(self._bytes, np.uint64)
+        self._octets = np.frombuffer(self._bytes, np.uint8)
         self._base = address_of(self._bytes)
         self.words = self._bytes.cast("Q")
         self.writable = not self._bytes.readonly
@@ -81,7 +80,7 @@ class BufferMemory:
             target[:] = self._bytes[at : at + size]
         else:
             self._check(at, size)
-            _LIBC.memmove(address_of(target), self._base + at, size)
+            np.copyto(np.frombuffer(target, np.uint8), self._octets[at : at + size])
 
     def copy_in(self, at: int, source: memoryview) -> None:
         """Copy the whole of ``source`` to byte ``at``; large copies release the GIL."""
@@ -90,7 +89,7 @@ class BufferMemory:
             self._bytes[at : at + size] = source
         else:
             self._check(at, size)
-            _LIBC.memmove(self._base + at, address_of(source), size)
+            np.copyto(self._octets[at : at + size], np.frombuffer(source, np.uint8))
 
     def view(self, at: int, size: int) -> memoryview:
         """Give a read-only window on ``size`` bytes, without a copy."""

@@ -148,16 +148,26 @@ def fetch(hit: Hit, targets: Sequence[memoryview], clock: int) -> Code:
         0; -3103, their sizes together are not the object's (nothing was written); -3007, the replica
         passed away before or during the copy, and what the buffers hold is worth nothing.
     """
-    if hit.size != sum(target.nbytes for target in targets):
+    if hit.size != sum([target.nbytes for target in targets]):
         return Code.WRONG_SIZE
     at = hit.at
+    copy_out = hit.segment.memory.copy_out
     for target in targets:
-        hit.segment.memory.copy_out(at, target)
+        copy_out(at, target)
         at += target.nbytes
     if has_passed(hit):
         return Code.NOT_FOUND
     touch(hit.segment, hit.word, clock)
     return Code.OK
+
+
+def fetch_whole(hit: Hit, target: memoryview, clock: int) -> bool:
+    """Copy an object into one buffer of its size; False when the replica passed away, as in :func:`fetch`."""
+    hit.segment.memory.copy_out(hit.at, target)
+    if has_passed(hit):
+        return False
+    touch(hit.segment, hit.word, clock)
+    return True
 
 
 def fetch_bytes(hit: Hit, clock: int) -> bytes | None:

@@ -1,12 +1,14 @@
 """The floor of every copy: ``ctypes.memmove`` in one thread, over warm pages, with the buffers of the others.
 
 Its memory is as large as what the others hold of a size, and as many objects are read by turns, so that the
-processor's caches help it no more than them.
+processor's caches help it no more than them.  It is shared memory, as that of every store is that several
+processes use: the kernel gives it small pages, where private memory may have huge ones.
 """
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,7 +28,7 @@ _WRITTEN_BYTES = 256 << 20
 
 
 class Memmove(Store):
-    """Private memory in place of a store."""
+    """Shared memory alone in place of a store."""
 
     keeps = False
 
@@ -74,19 +76,24 @@ class Memmove(Store):
 
     def _make(self, part: Part) -> Block:
         size = part.size
-        memory = np.empty(self._dataset.count(part) * size, np.uint8)
+        memory = _shared(self._dataset.count(part) * size)
         for number in range(self._dataset.count(part)):
             memory[number * size : (number + 1) * size] = self._content.of(part, number)
         return memory
 
     def _place(self, part: Part) -> int:
         if self._written is None:
-            self._written = np.ones(_WRITTEN_BYTES, np.uint8)
+            self._written = _shared(_WRITTEN_BYTES)
+            self._written.fill(1)
         if self._next + part.size > _WRITTEN_BYTES:
             self._next = 0
         at = self._next
         self._next += part.size
         return self._written.ctypes.data + at
+
+
+def _shared(size: int) -> Block:
+    return np.frombuffer(mmap.mmap(-1, size), np.uint8)
 
 
 def _copies(copies: list[tuple[int, int, int]]) -> Call:
