@@ -155,6 +155,8 @@ def check_replicas(replicas: int, preferred: Sequence[int]) -> None:
     Raises:
         InvalidArgument: not 1 to 8 replicas, more preferred ranks than replicas, or one named twice.
     """
+    if type(replicas) is int and replicas == 1 and len(preferred) == 0:
+        return
     if not all(isinstance(number, int | np.integer) for number in (replicas, *preferred)):
         raise InvalidArgument(f"replicas = {replicas!r}, preferred_ranks = {preferred!r}: integers")
     if not 1 <= replicas <= MAX_REPLICAS:

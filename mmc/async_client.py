@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mmc.actors.client.service import ClientActor
     from mmc.arguments import BufferLike
     from mmc.config import Config
-    from mmc.plans import Plan
+    from mmc.plans import Perform, Plan
 
 _CLOSING_S = 0.08
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class AsyncClient:
             try:
                 while not call.done:
                     if call.work:
-                        await _work(loop, call)
+                        await _work(loop, call, self._connection.writers.perform)
                     elif not call.can_advance:
                         await awake.wait()
                         awake.clear()
@@ -96,7 +96,8 @@ class AsyncClient:
         """Make a call of another interface: check, try hints, ask for the rest, give the result."""
         if self._closed:
             raise error_for(Code.CLIENT_CLOSED, "this call")
-        if not plan.try_hints(self._connection.actor, access_clock()):
+        connection = self._connection
+        if not plan.try_hints(connection.actor, access_clock(), connection.readers.perform):
             await self._run(plan.operation, timeout)
         return plan.result()
 
@@ -238,14 +239,9 @@ class AsyncClient:
         await self.close()
 
 
-async def _work(loop: asyncio.AbstractEventLoop, call: Call[T]) -> None:
+async def _work(loop: asyncio.AbstractEventLoop, call: Call[T], perform: Perform) -> None:
     """Copy in the executor; a cancellation waits for the copies to end, since they write to records."""
-
-    def perform() -> None:
-        for work in call.work:
-            work.perform()
-
-    running = loop.run_in_executor(None, perform)
+    running = loop.run_in_executor(None, perform, call.work)
     cancelled: asyncio.CancelledError | None = None
     while not running.done():
         try:

@@ -96,7 +96,7 @@ class ClientLife:
         """Make a call of another interface: check, try hints, ask for the rest, give the result."""
         connection = self.connection
         seconds = seconds_of(timeout, self._config.client.timeout_ms)
-        if not plan.try_hints(connection.actor, access_clock()):
+        if not plan.try_hints(connection.actor, access_clock(), connection.readers.perform):
             connection.reactor.run(plan.operation(connection.actor, now() + seconds))
         return plan.result()
 

@@ -13,6 +13,7 @@ from mmc.log import get_log
 from mmc.segments.directory import boot_id, obstacle_of, open_shared
 from mmc.segments.lockfile import ClientLock
 from mmc.segments.mapping import BufferMemory
+from mmc.transfer.crew import Crew
 from mmc.zeromq.chance import random63
 from mmc.zeromq.client_reactor import ClientReactor
 
@@ -60,8 +61,17 @@ class Connection:
             self.client, config.client, config.local.reserve_ahead_bytes, random63, self._attach
         )
         self.actor.home_rank = home_rank
+        self.readers = Crew(config.client.copy_threads)
+        self.writers = Crew(config.client.copy_threads, spared_cores=1)
         self.reactor = ClientReactor(
-            self.actor, meta_url, config.wire, config.broker, context, self._call_ended, events_url
+            self.actor,
+            meta_url,
+            config.wire,
+            config.broker,
+            self.writers,
+            context,
+            self._call_ended,
+            events_url,
         )
         self.reactor.start()
 
@@ -79,6 +89,8 @@ class Connection:
                 writable = False
         segment = open_shared(member.path, member.segment, writable=writable)
         self._look_for_obstacle(member.path, segment)
+        if segment is not None and isinstance(segment.memory, BufferMemory):
+            segment.memory.copy_from, segment.memory.copy_to = self.readers.copy, self.writers.copy
         if segment is not None and self.config.client.populate:
             threading.Thread(
                 target=self._populate, args=(segment.memory,), name="mmc-populate", daemon=True
@@ -149,6 +161,8 @@ class Connection:
 
     def _call_ended(self) -> None:
         """The connection is closed and none of its calls writes to shared memory any more."""
+        self.readers.close()
+        self.writers.close()
         with self._views_lock:
             self._calls_ended = True
             self._release_if_unused()

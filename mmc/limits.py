@@ -72,6 +72,7 @@ class ClientLimits:
     reserve_idle_ms: int
     confirm_delay_ms: int
     locations_max: int
+    copy_threads: int
     gather_keys: int
     populate: bool
     keys_per_message: int

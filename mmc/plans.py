@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mmc.actors.client import asking, putting, reading
 from mmc.actors.client.asking import ObjectInfo
-from mmc.actors.client.calls import Operation
+from mmc.actors.client.calls import Operation, Work
 from mmc.actors.client.reading import Want
 from mmc.actors.client.service import ClientActor
 from mmc.arguments import Keys, check_replicas, match_values, whole_number
@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 
 _THERE = (Code.OK, Code.WRONG_SIZE)
 T_co = TypeVar("T_co", covariant=True)
+Perform = Callable[[Sequence[Work]], None]
 Asking = Callable[[ClientActor, Sequence[bytes], float], Operation[list[Code]]]
 
 
 class Plan(Protocol[T_co]):
     """One call."""
 
-    def try_hints(self, actor: ClientActor, clock: int) -> bool:
-        """Do what needs no message; True when that was all.  Under no lock."""
+    def try_hints(self, actor: ClientActor, clock: int, perform: Perform) -> bool:
+        """Do what needs no message; True when that was all.  Under no lock.
+
+        ``perform`` does the copies that it is given.
+        """
         ...
 
     def operation(self, actor: ClientActor, deadline: float) -> Operation[None]:
@@ -61,7 +65,7 @@ class PutPlan:
         self._replicas = replicas
         self._preferred = list(preferred)
 
-    def try_hints(self, _actor: ClientActor, _clock: int) -> bool:
+    def try_hints(self, _actor: ClientActor, _clock: int, _perform: Perform) -> bool:
         """A put always asks, unless no key is valid."""
         return not self._keys.valid
 
@@ -94,10 +98,11 @@ class ReadPlan:
             self._wants = [Want(k, t) for k, t in zip(self._keys.valid, pieces, strict=True)]
         self._missing: list[Want] = []
 
-    def try_hints(self, actor: ClientActor, clock: int) -> bool:
+    def try_hints(self, actor: ClientActor, clock: int, perform: Perform) -> bool:
         """Read what hints lead to."""
         reader = actor.reader
-        self._missing = [want for want in self._wants if not want.try_hints(reader, clock)]
+        perform([want for want in self._wants if want.try_hints(reader, clock)])
+        self._missing = [want for want in self._wants if want.code is None]
         actor.gets += len(self._wants)
         actor.hits += len(self._wants) - len(self._missing)
         return not self._missing
@@ -128,7 +133,7 @@ class ExistPlan:
         self._codes = [Code.OK] * len(self._keys.valid)
         self._missing: list[int] = []
 
-    def try_hints(self, actor: ClientActor, clock: int) -> bool:
+    def try_hints(self, actor: ClientActor, clock: int, _perform: Perform) -> bool:
         """See what is on this host."""
         found = actor.reader.has_each(self._keys.valid, clock)
         self._missing = [position for position, is_here in enumerate(found) if not is_here]
@@ -154,7 +159,7 @@ class QueryPlan:
         self._keys = Keys(keys)
         self._infos: list[ObjectInfo | Code] = list(self._keys.codes)
 
-    def try_hints(self, _actor: ClientActor, _clock: int) -> bool:
+    def try_hints(self, _actor: ClientActor, _clock: int, _perform: Perform) -> bool:
         """The meta service knows, nobody else."""
         return not self._keys.valid
 
@@ -177,7 +182,7 @@ class CodesPlan:
         self._keys = Keys(keys)
         self._ask = ask
 
-    def try_hints(self, _actor: ClientActor, _clock: int) -> bool:
+    def try_hints(self, _actor: ClientActor, _clock: int, _perform: Perform) -> bool:
         """Only asking will do."""
         return not self._keys.valid
 

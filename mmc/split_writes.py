@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mmc.actors.client.service import ClientActor
     from mmc.client import Client
     from mmc.connection import Connection
+    from mmc.plans import Perform
     from mmc.segments.layout import Segment
     from mmc.segments.mapping import BufferMemory
 
@@ -82,7 +83,7 @@ class AllocatePlan:
                 self.keys.drop(at, Code.EXISTS)
                 del self._sizes[at]
 
-    def try_hints(self, _actor: ClientActor, _clock: int) -> bool:
+    def try_hints(self, _actor: ClientActor, _clock: int, _perform: Perform) -> bool:
         """Space is always asked for, unless no key is valid."""
         return not self.keys.valid
 
@@ -107,7 +108,7 @@ class EndPlan:
         self._publish = publish
         self._codes = [Code.OK] * len(drafts)
 
-    def try_hints(self, _actor: ClientActor, _clock: int) -> bool:
+    def try_hints(self, _actor: ClientActor, _clock: int, _perform: Perform) -> bool:
         """There is nothing to do only where there is no draft."""
         return not self._drafts
 

@@ -31,6 +31,7 @@ CLIENT_LIMITS = ClientLimits(
     reserve_idle_ms=1,
     confirm_delay_ms=1,
     locations_max=1,
+    copy_threads=1,
     gather_keys=12,
     populate=False,
     keys_per_message=1,

@@ -1,7 +1,7 @@
 """The asking end of a session: hello, numbering, retries until the deadline, and one outcome a request.
 
 1. Requests are numbered 1, 2, 3 ...; those still unanswered are sent again with the retry flag, at
-   intervals that double, until their deadline.
+   intervals that double, until their deadline; all but the first are jittered.
 2. -3009 for a number still awaited is the network's repetition: counted, ignored.
 3. -3010 ends the session.  Whatever mutates and was in flight ends with -3010: whether it ran is for
    its owner to settle.  What only reads is asked again in the next session.  What a rank says is said
@@ -114,7 +114,7 @@ class Link:
         self._has_ended = False
         self.epoch = 0
         self.counters: Counter[str] = Counter()
-        self._effects: list[Effect] = []
+        self.effects: list[Effect] = []
 
     @property
     def is_open(self) -> bool:
@@ -128,7 +128,7 @@ class Link:
 
     def take_effects(self) -> list[Effect]:
         """What is to be sent."""
-        effects, self._effects = self._effects, []
+        effects, self.effects = self.effects, []
         return effects
 
     def request(
@@ -173,7 +173,7 @@ class Link:
     def _say_hello(self, now: float) -> None:
         hello = Hello(self._client, self._kind, OLDEST_VERSION, WIRE_VERSION, self._target, self._left)
         header = Header(Operation.HELLO, sequence=self._hello_nonce, epoch=self.epoch)
-        self._effects.append(Send(self.address, encode(header, hello)))
+        self.effects.append(Send(self.address, encode(header, hello)))
         self._hello_retry_at = now + self._jittered(self._hello_interval)
         self._hello_interval = min(2 * self._hello_interval, self._limits.retry_max_ms / 1000)
 
@@ -213,10 +213,10 @@ class Link:
         )
         self.counters["retries"] += ticket.attempts > 0
         ticket.attempts += 1
-        ticket.retry_at = now + self._jittered(ticket.interval)
+        ticket.retry_at = now + (ticket.interval if ticket.attempts == 1 else self._jittered(ticket.interval))
         ticket.interval = min(2 * ticket.interval, self._limits.retry_max_ms / 1000)
         self._last_sent = now
-        self._effects.append(Send(self.address, (encode_header(header), *ticket.body)))
+        self.effects.append(Send(self.address, (encode_header(header), *ticket.body)))
 
     def receive(self, frames: Frames, now: float) -> None:
         """Take a reply; garbage is counted and dropped."""

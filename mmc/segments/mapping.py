@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+    CopyOctets = Callable[[NDArray[np.uint8], NDArray[np.uint8]], None]
+    """Copies all of its second argument to the first, of the same length."""
 
 
 _UNLOCKED_COPY_BYTES = 1 << 18
@@ -41,7 +44,10 @@ class BufferMemory:
     """A segment's memory over one contiguous buffer of whole words."""
 
     def __init__(self, buffer: mmap.mmap | bytearray) -> None:
-        """The buffer is kept alive by this object and by every view that it gives out."""
+        """The buffer is kept alive by this object and by every view that it gives out.
+
+        ``copy_from`` and ``copy_to`` make its large copies; who has threads for that may replace them.
+        """
         self._bytes = memoryview(buffer).cast("B")
         self._array = np.frombuffer(self._bytes, np.uint64)
         self._octets = np.frombuffer(self._bytes, np.uint8)
@@ -49,6 +55,8 @@ class BufferMemory:
         self.words = self._bytes.cast("Q")
         self.writable = not self._bytes.readonly
         self.fence = fence
+        self.copy_from: CopyOctets = np.copyto
+        self.copy_to: CopyOctets = np.copyto
 
     def __len__(self) -> int:
         """Bytes of memory."""
@@ -80,7 +88,7 @@ class BufferMemory:
             target[:] = self._bytes[at : at + size]
         else:
             self._check(at, size)
-            np.copyto(np.frombuffer(target, np.uint8), self._octets[at : at + size])
+            self.copy_from(np.frombuffer(target, np.uint8), self._octets[at : at + size])
 
     def copy_in(self, at: int, source: memoryview) -> None:
         """Copy the whole of ``source`` to byte ``at``; large copies release the GIL."""
@@ -89,7 +97,7 @@ class BufferMemory:
             self._bytes[at : at + size] = source
         else:
             self._check(at, size)
-            np.copyto(self._octets[at : at + size], np.frombuffer(source, np.uint8))
+            self.copy_to(self._octets[at : at + size], np.frombuffer(source, np.uint8))
 
     def view(self, at: int, size: int) -> memoryview:
         """Give a read-only window on ``size`` bytes, without a copy."""

@@ -258,6 +258,7 @@ class Leave(Message):
 class Reserve(Message):
     """Records with space for objects of these sizes; the first ``needed`` are waited for.
 
+    Of the others, which are for puts to come, as many are granted as limits allow, perhaps none.
     ``grant`` is the client's number of this grant, which never repeats.
     """
 

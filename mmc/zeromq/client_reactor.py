@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mmc.actors.client.calls import Call, Operation
     from mmc.actors.contract import Effect
     from mmc.limits import BrokerLimits, WireLimits
+    from mmc.transfer.crew import Crew
     from mmc.zeromq.sockets import Context
 
 _LONGEST_WAIT_S = 0.5
@@ -58,17 +59,21 @@ class ClientReactor:
         meta_url: str,
         wire: WireLimits,
         broker: BrokerLimits,
+        crew: Crew,
         context: Context | None = None,
         on_unused: Callable[[], None] = lambda: None,
         events_url: str = "",
     ) -> None:
-        """``context`` is shared with services in this process (inproc); else the client has its own.
+        """``crew`` makes the copies of calls.
+
+        ``context`` is shared with services in this process (inproc); else the client has its own.
 
         ``events_url`` replaces where the meta service says that its events are heard.
 
         ``on_unused`` is called after :meth:`close`, once no call is running any more.
         """
         self._actor = actor
+        self._crew = crew
         self._owns_context = context is None
         self._context = context or new_context()
         self._lock = threading.Lock()
@@ -137,8 +142,7 @@ class ClientReactor:
             try:
                 while not call.done:
                     if call.work:
-                        for work in call.work:
-                            work.perform()
+                        self._crew.perform(call.work)
                     elif not call.can_advance:
                         self._wait_for(call)
                     with self._lock:

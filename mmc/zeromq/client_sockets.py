@@ -93,8 +93,10 @@ class ClientSockets:
         socket = self._sockets.get(to) if to == META else self._to_rank(to, members.get(to))
         if socket is not None:
             self._touched.add(to)
-            with contextlib.suppress(zmq.Again):
+            try:
                 send_frames(socket, frames)
+            except zmq.Again:
+                return
 
     def _to_rank(self, rank: int, member: Member | None) -> zmq.Socket[bytes] | None:
         if member is None:

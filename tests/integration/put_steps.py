@@ -59,7 +59,7 @@ def _half_copied(halt: Halt) -> None:
     real = calls.Copy.perform
 
     def perform(copy: calls.Copy) -> None:
-        whole = copy.pieces[0]
+        whole = copy.buffers[0]
         copy.memory.copy_in(copy.at, whole[: whole.nbytes // 2])
         halt()
         real(copy)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from mmc.actors.client import ClientActor, reading
-from mmc.actors.client.calls import Call, Operation
+from mmc.actors.client.calls import Call, Operation, perform_each
 from mmc.actors.client.reading import Pinned
 from mmc.actors.contract import META, Address, Effect
 from mmc.errors import Code
@@ -104,8 +104,7 @@ class ClientProcess(Process):
         call = calls[0]
         while not call.done:
             if call.work:
-                for work in call.work:
-                    work.perform()
+                perform_each(call.work)
             elif not call.can_advance:
                 strand = self.world.current
                 assert strand is not None
@@ -136,7 +135,7 @@ class ClientProcess(Process):
     def do(self, plan: Plan[T], deadline: float) -> T:
         """Carry out a call as the public client does, by a deadline in true time."""
         deadline = self.clock.at(deadline)
-        if not plan.try_hints(self.actor, int(self.now * _CLOCK_PER_S)):
+        if not plan.try_hints(self.actor, int(self.now * _CLOCK_PER_S), perform_each):
             self.run(plan.operation(self.actor, deadline))
         return plan.result()
 

@@ -7,6 +7,7 @@ from mmc.actors.client.calls import Copy, Operation, Outside, Until
 from mmc.actors.client.draft import Draft
 from mmc.actors.client.service import ClientActor
 from mmc.errors import Code
+from mmc.plans import Perform
 from mmc.segments.extents import payload_position
 
 _OPEN_S = (0.0, 0.003, 0.3)
@@ -23,7 +24,7 @@ class SplitPutPlan:
         self._pause = _OPEN_S[number % len(_OPEN_S)]
         self._codes: list[Code] = []
 
-    def try_hints(self, _actor: ClientActor, _clock: int) -> bool:
+    def try_hints(self, _actor: ClientActor, _clock: int, _perform: Perform) -> bool:
         """A put always asks."""
         return False
 
@@ -57,4 +58,4 @@ class SplitPutPlan:
 def _copy(draft: Draft, value: bytes) -> Copy:
     replica = draft.replicas[0]
     segment = replica.handle.segment
-    return Copy(segment.memory, payload_position(segment, replica.record), [memoryview(value)])
+    return Copy(segment.memory, payload_position(segment, replica.record), len(value), [memoryview(value)])

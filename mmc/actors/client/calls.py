@@ -36,26 +36,48 @@ class Until:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Copy pieces, in their order, to one place of a segment."""
+    """Copy buffers, in their order, to one place of a segment."""
 
     memory: Memory
     at: int
-    pieces: Sequence[memoryview]
+    size: int
+    buffers: Sequence[memoryview]
+
+    @property
+    def pieces(self) -> int:
+        """How many buffers there are."""
+        return len(self.buffers)
 
     def perform(self) -> None:
         """Do it."""
         at = self.at
-        for piece in self.pieces:
+        for piece in self.buffers:
             self.memory.copy_in(at, piece)
             at += piece.nbytes
 
 
 class Work(Protocol):
-    """Something to be done without a lock."""
+    """A copy to be made without a lock."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    @property
+    def pieces(self) -> int:
+        """In how many pieces."""
+        ...
 
     def perform(self) -> None:
         """Do it; must not raise."""
         ...
+
+
+def perform_each(works: Sequence[Work]) -> None:
+    """Do one after the other."""
+    for work in works:
+        work.perform()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from mmc.wire import replies, requests
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from mmc.actors.client.ranks import RankHandle
     from mmc.actors.link import Ticket
 
 _CHUNK_SHARE = 4
@@ -77,6 +78,9 @@ def put(
 
 def chunks(client: ClientActor, drafts: list[Draft]) -> Iterable[list[Draft]]:
     """Parts of a batch that fit in a message, and in a fraction of the smallest rank's bytes and records."""
+    if len(drafts) == 1:
+        yield drafts
+        return
     layouts = [handle.segment.layout for handle in client.ranks.values()]
     most_bytes = min((layout.capacity for layout in layouts), default=0) // _CHUNK_SHARE
     most_records = min((layout.records for layout in layouts), default=0) // _CHUNK_SHARE
@@ -111,13 +115,25 @@ def _put_chunk(
             Copy(
                 replica.handle.segment.memory,
                 payload_position(replica.handle.segment, replica.record),
+                draft.size,
                 pieces[draft.key],
             )
             for draft in drafts
             for replica in draft.replicas
         ]
     )
+    _refill(client, drafts)
     yield from follow_claim(client, drafts, ticket, deadline, publish)
+
+
+def _refill(client: ClientActor, drafts: list[Draft]) -> None:
+    """Have the next put like this one find its reserves here."""
+    used: dict[RankHandle, list[int]] = {}
+    for draft in drafts:
+        for replica in draft.replicas:
+            used.setdefault(replica.handle, []).append(draft.size)
+    for handle, sizes in used.items():
+        handle.refill(sizes[-1], len(sizes), client.now)
 
 
 def begin(
@@ -159,10 +175,10 @@ def claim(client: ClientActor, drafts: list[Draft], deadline: float) -> Ticket:
     message = requests.Claim(
         version.epoch,
         version.counter,
-        tuple(draft.version.position for draft in drafts),
-        tuple(draft.key for draft in drafts),
-        tuple(draft.size for draft in drafts),
-        tuple(tuple((r.handle.rank, r.record, r.generation) for r in draft.replicas) for draft in drafts),
+        tuple([draft.version.position for draft in drafts]),
+        tuple([draft.key for draft in drafts]),
+        tuple([draft.size for draft in drafts]),
+        tuple([tuple([(r.handle.rank, r.record, r.generation) for r in draft.replicas]) for draft in drafts]),
     )
     return client.ask_meta(message, deadline)
 

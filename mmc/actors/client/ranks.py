@@ -4,6 +4,7 @@
    of one put, which either publishes it or gives it back here.
 2. Idle reserves are returned to the rank after a while.  What the rank granted without this client
    learning of it (the answer came too late, or never) is *forfeited* by the number of its grant.
+   Before they are used up, some more are asked for, so that the next put has not to wait for the rank.
 3. Published records are confirmed in batches; returns, forfeits and confirmations are repeated until
    the rank has answered, since each names exactly what it means.
 """
@@ -35,7 +36,11 @@ _PATIENCE_S = 5.0
 _MOST_WASTE = 4
 _CONFIRM_BATCH = 64
 _AHEAD_RECORDS = 32
+_MOST_AHEAD_RECORDS = 256
+_FEWEST_AHEAD = 4
+_LITTLE_AHEAD_BYTES = 2 << 20
 _AHEAD_SHARE = 2
+_REFUSED_S = 0.1
 
 
 class Reserve(NamedTuple):
@@ -44,6 +49,12 @@ class Reserve(NamedTuple):
     record: int
     capacity: int
     since: float
+
+
+def _fits(size: int, capacity: int) -> bool:
+    """Whether ``size`` bytes fill a reserve without wasting much of it."""
+    length = rounded(size)
+    return length <= capacity <= _MOST_WASTE * length
 
 
 class RankHandle:
@@ -75,6 +86,8 @@ class RankHandle:
         self._idle: dict[int, list[Reserve]] = {}
         self._grants = draw() >> 20 << 20
         self._disowned: set[Ticket] = set()
+        self._refill: Ticket | None = None
+        self._refill_from = 0.0
         self._returning: dict[int, int] = {}
         self._forfeiting: dict[int, None] = {}
         self._unpinning: deque[int] = deque()
@@ -104,11 +117,10 @@ class RankHandle:
 
     def take(self, size: int) -> Reserve | None:
         """An idle reserve that holds ``size`` bytes without wasting much."""
-        length = rounded(size)
-        best = min(
-            (c for c, held in self._idle.items() if held and length <= c <= _MOST_WASTE * length),
-            default=None,
-        )
+        exact = self._idle.get(rounded(size))
+        if exact:
+            return exact.pop()
+        best = min((c for c, held in self._idle.items() if held and _fits(size, c)), default=None)
         return None if best is None else self._idle[best].pop()
 
     def keep(self, record: int, capacity: int, now: float) -> None:
@@ -117,15 +129,44 @@ class RankHandle:
 
     def ask(self, sizes: list[int], deadline: float, now: float) -> Ticket:
         """Ask the rank for reserves of these sizes, and of some more like the last of them."""
+        ahead = self._ahead(sizes[-1], len(sizes))
+        return self._ask(len(sizes), [*sizes, *[sizes[-1]] * ahead], deadline, now)
+
+    def refill(self, size: int, count: int, now: float) -> None:
+        """Ask for more reserves of a size when few are left after a put of ``count``; nobody waits for them.
+
+        What has been published before is confirmed first, since it counts as held until then.
+        """
+        if self._refill is not None or now < self._refill_from:
+            return
+        wanted = self._ahead(size, count)
+        left = sum(len(held) for capacity, held in self._idle.items() if _fits(size, capacity))
+        if 2 * left > wanted or not wanted:
+            return
+        self.flush_confirmations(now)
+        ticket = self._ask(0, [size] * (wanted - left), now + _PATIENCE_S, now)
+        if not ticket.done:
+            self._refill = ticket
+            self._disowned.add(ticket)
+
+    def _ahead(self, size: int, count: int) -> int:
+        """How many reserves of a size to hold ahead of puts of ``count`` objects."""
+        length = rounded(size)
+        little = min(_AHEAD_RECORDS, max(_FEWEST_AHEAD, _LITTLE_AHEAD_BYTES // length))
+        wanted = max(little, min(2 * count, _MOST_AHEAD_RECORDS))
+        return min(wanted, self._ahead_bytes // _AHEAD_SHARE // length)
+
+    def _ask(self, needed: int, sizes: list[int], deadline: float, now: float) -> Ticket:
         self._grants += 1
         grant = self._grants
-        size = sizes[-1]
-        ahead = min(_AHEAD_RECORDS, max(2 * len(sizes), 4))
-        ahead = min(ahead, self._ahead_bytes // _AHEAD_SHARE // rounded(size))
-        message = requests.Reserve(grant, len(sizes), (*sizes, *[size] * ahead))
-        return self.link.request(message, deadline, now, lambda t: self._granted(t, grant))
+        message = requests.Reserve(grant, needed, tuple(sizes))
+        return self.link.request(message, deadline, now, lambda ticket: self._granted(ticket, grant))
 
     def _granted(self, ticket: Ticket, grant: int) -> None:
+        if ticket is self._refill:
+            self._refill = None
+            if not isinstance(ticket.reply, replies.Reserved) or not ticket.reply.records:
+                self._refill_from = ticket.since + _REFUSED_S
         if not isinstance(ticket.reply, replies.Reserved | replies.Failure):
             self._forfeiting[grant] = None
         elif ticket in self._disowned:

@@ -47,13 +47,21 @@ class Want:
             code = fetch(self.hit, self.targets, self._clock)
         self.code = None if code == Code.NOT_FOUND else code
 
+    @property
+    def size(self) -> int:
+        """Bytes to be copied."""
+        return self.hit.size if self.hit is not None else 0
+
+    @property
+    def pieces(self) -> int:
+        """In how many pieces; new bytes are made by one thread at a time, as if they were small ones."""
+        return len(self.targets) if self.targets is not None else self.size
+
     def try_hints(self, reader: Reader, clock: int) -> bool:
-        """Read without a message, if the hints lead to a replica; ``clock`` is the access clock."""
+        """Find it without a message, if the hints lead to a replica; ``clock`` is the access clock."""
         self._clock = clock
         self.hit = reader.locate(self.key)
-        if self.hit is not None:
-            self.perform()
-        return self.code is not None
+        return self.hit is not None
 
 
 def read(client: ClientActor, wants: Sequence[Want], deadline: float) -> Operation[None]:

@@ -39,7 +39,7 @@ def reserve_all(
     deadline: float,
 ) -> Operation[None]:
     """Give every draft its records, or the code that says why not."""
-    ranks = client.writable_ranks()
+    ranks = client.writable_ranks
     if not ranks:
         for draft in drafts:
             draft.code = Code.NO_SUCH_RANK
@@ -80,7 +80,7 @@ def reserve_all(
 
 
 def _next_rank(client: ClientActor, draft: Draft, tried: list[int]) -> int | None:
-    order = home_order(draft.hashed, client.writable_ranks())
+    order = home_order(draft.hashed, client.writable_ranks)
     return next((rank for rank in order if rank not in tried), None)
 
 
@@ -107,6 +107,8 @@ def _reserve_once(
             asked.setdefault(rank, []).append(draft)
         else:
             draft.replicas.append(Replica(handle, reserve.record, reserve.capacity))
+    if not asked:
+        return failed
     tickets: list[tuple[RankHandle, list[Draft], Ticket]] = []
     for rank, wanting in asked.items():
         handle = client.ranks[rank]

@@ -58,6 +58,7 @@ class ClientActor:
         self.ranks: dict[int, RankHandle] = {}
         self.members: dict[int, Member] = {}
         self.home_rank: int | None = None
+        self.writable_ranks: list[int] = []
         self._parted: dict[int, RankHandle] = {}
         self.reader = Reader({}, limits.locations_max, limits.gather_keys)
         self._view = 0
@@ -116,9 +117,11 @@ class ClientActor:
 
     def _flush(self) -> list[Effect]:
         effects, self._effects = self._effects, []
-        effects += self._link.take_effects()
+        if self._link.effects:
+            effects += self._link.take_effects()
         for handle in self.ranks.values():
-            effects += handle.link.take_effects()
+            if handle.link.effects:
+                effects += handle.link.take_effects()
         return effects
 
     # Calls
@@ -243,6 +246,7 @@ class ClientActor:
         for identity, handle in list(self._parted.items()):
             if handle.segment.is_dead:
                 del self._parted[identity]
+        self.writable_ranks = self._find_writable()
         segments = {rank: self.ranks[rank].segment for rank in sorted(self.ranks)}
         if segments != self.reader.segments:
             self.reader = Reader(segments, self.limits.locations_max, self.limits.gather_keys)
@@ -267,7 +271,7 @@ class ClientActor:
                 member, segment, self.client, self.limits, self._ahead_bytes, self._draw
             )
 
-    def writable_ranks(self) -> list[int]:
+    def _find_writable(self) -> list[int]:
         """The ranks of this host that puts may go to: the suspect only when there are no others."""
         writable = [rank for rank, handle in sorted(self.ranks.items()) if handle.segment.memory.writable]
         sound = [rank for rank in writable if self.members[rank].state != MemberState.SUSPECT]

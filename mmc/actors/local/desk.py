@@ -143,6 +143,8 @@ class Desk:
             raise error_for(Code.TOO_LARGE, f"{waiting.bytes} bytes of a pool of {capacity}")
         if reserve.grant in holder.forfeited:
             raise error_for(Code.UNKNOWN_SEQUENCE, f"grant {reserve.grant} was forfeited")
+        if not reserve.needed and self.relief.queue:
+            return replies.Reserved((), ())  # those who wait come first, and this one waits for nothing
         if not self.relief.enqueue(waiting):
             raise error_for(Code.NO_SPACE, "too many reserves wait for space")
         return None

@@ -1,0 +1,1 @@
+"""Moving bytes between the buffers of callers and segments."""
