@@ -106,8 +106,7 @@ def is_key(key: bytes) -> bool:
 
 def are_keys(keys: Collection[bytes]) -> bool:
     """Whether every one of these can be a key, however many there are."""
-    lengths = set(map(len, keys))
-    return all(0 < length <= MAX_KEY_BYTES for length in lengths) and 0 not in b"".join(keys)
+    return all(keys) and max(map(len, keys), default=0) <= MAX_KEY_BYTES and 0 not in b"".join(keys)
 
 
 def key_hash(key: bytes) -> int:

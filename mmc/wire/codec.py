@@ -6,9 +6,10 @@ Whatever bytes arrive, :func:`decode_header` and :func:`decode_body` return a va
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import NamedTuple, get_type_hints
+from operator import attrgetter
+from typing import Any, NamedTuple, get_type_hints
 
 import msgpack
 
@@ -24,7 +25,7 @@ RETRY = 1
 
 MAX_HEADER_BYTES = 128
 _HEADER_FIELDS = 8
-_UINT64 = 1 << 64
+_INTEGERS = {int}
 _PACKER = msgpack.Packer()
 """One for all threads, since it packs under the interpreter's lock: each takes 256 KiB when it is made."""
 
@@ -46,13 +47,20 @@ class Header(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """How one kind of message is built from its decoded fields."""
+    """How one kind of message is taken apart, and built from its decoded fields.
+
+    ``raw`` says of each field whether it travels in a frame of its own; ``aligned`` are the places of the
+    fields whose lists have one length.
+    """
 
     kind: type[Message]
     names: tuple[str, ...]
+    values_of: Callable[[Message], tuple[object, ...]]
     shapes: tuple[Shape, ...]
     raw: tuple[bool, ...]
+    raw_count: int
     members_at: int
+    aligned: tuple[int, ...]
 
 
 def _plan(kind: type[Message]) -> _Plan:
@@ -61,7 +69,15 @@ def _plan(kind: type[Message]) -> _Plan:
     shapes = tuple(hints[name].__metadata__[0] for name in names)
     raw = tuple(shape.name == "raw frame" for shape in shapes)
     members_at = next((i for i, s in enumerate(shapes) if s.name == "list of members"), -1)
-    return _Plan(kind, names, shapes, raw, members_at)
+    aligned = tuple(map(names.index, kind.aligned))
+    return _Plan(kind, names, _getter(names), shapes, raw, sum(raw), members_at, aligned)
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Message], tuple[object, ...]]:
+    """The values of these attributes; of one alone ``attrgetter`` makes no tuple, and of none nothing."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda message: tuple(getattr(message, name) for name in names)
 
 
 PLANS: dict[int, _Plan] = {
@@ -77,18 +93,18 @@ PLANS: dict[int, _Plan] = {
 
 def encode(header: Header, message: Message) -> Frames:
     """The frames of a message; the operation is taken from the message."""
-    return (encode_header(header._replace(operation=message.operation)), *encode_body(message))
+    return (_pack((message.operation, *header[1:])), *encode_body(message))
 
 
 def encode_body(message: Message) -> Frames:
     """The frames behind the header."""
     plan = PLANS[message.operation]
-    values = [getattr(message, name) for name in plan.names]
-    raws: tuple[bytes, ...] = ()
-    if any(plan.raw):
-        raws = tuple(value for value, raw in zip(values, plan.raw, strict=True) if raw)
-        values = [value for value, raw in zip(values, plan.raw, strict=True) if not raw]
-    return (_pack(values), *raws)
+    values = plan.values_of(message)
+    if not plan.raw_count:
+        return (_pack(values),)
+    raws = tuple(value for value, raw in zip(values, plan.raw, strict=True) if raw)
+    packed = _pack(tuple(value for value, raw in zip(values, plan.raw, strict=True) if not raw))
+    return (packed, *raws)  # type: ignore[arg-type] # the shape of these fields is bytes
 
 
 def encode_header(header: Header) -> bytes:
@@ -113,10 +129,9 @@ def decode_header(frames: Sequence[bytes]) -> Header:
     values = _unpack(frames[0], _HEADER_FIELDS)
     if type(values) is not tuple or len(values) != _HEADER_FIELDS:
         raise RemoteProtocolError(f"a header has {_HEADER_FIELDS} fields")
-    for value in values:
-        if type(value) is not int or not 0 <= value < _UINT64:
-            raise RemoteProtocolError("header fields are unsigned integers")
-    header = Header(*values)
+    if set(map(type, values)) != _INTEGERS or min(values) < 0:
+        raise RemoteProtocolError("header fields are unsigned integers")
+    header = Header._make(values)
     if not OLDEST_VERSION <= header.version <= WIRE_VERSION:
         raise RemoteProtocolError(
             f"wire version {header.version} is not spoken here: {OLDEST_VERSION} to {WIRE_VERSION}"
@@ -133,38 +148,29 @@ def decode_body(header: Header, frames: Sequence[bytes]) -> Message:
     plan = PLANS.get(header.operation)
     if plan is None:
         raise RemoteProtocolError(f"operation {header.operation} is unknown", Code.UNKNOWN_OPERATION)
-    raw_count = sum(plan.raw)
-    if len(frames) != 2 + raw_count:
-        raise RemoteProtocolError(f"{plan.kind.__name__} has {2 + raw_count} frames")
-    packed = _unpack(frames[1], MAX_KEYS)
-    if type(packed) is not tuple or len(packed) != len(plan.names) - raw_count:
+    if len(frames) != 2 + plan.raw_count:
+        raise RemoteProtocolError(f"{plan.kind.__name__} has {2 + plan.raw_count} frames")
+    values: Any = _unpack(frames[1], MAX_KEYS)
+    if type(values) is not tuple or len(values) != len(plan.names) - plan.raw_count:
         raise RemoteProtocolError(f"{plan.kind.__name__} has {len(plan.names)} fields")
-    values = list(packed)
-    if raw_count:
-        _insert_raw(values, plan, frames[2:])
-    for name, shape, value in zip(plan.names, plan.shapes, values, strict=True):
+    if plan.raw_count:
+        values = _with_raw(values, plan, frames[2:])
+    for name, value, shape in zip(plan.names, values, plan.shapes, strict=True):
         if not shape.holds(value):
             raise RemoteProtocolError(f"{plan.kind.__name__}.{name} is not of shape {shape.name}")
+    if len({len(values[at]) for at in plan.aligned}) > 1:
+        lists = ", ".join(plan.kind.aligned)
+        raise RemoteProtocolError(f"the lists {lists} of {plan.kind.__name__} differ in length")
     if plan.members_at >= 0:
-        values[plan.members_at] = tuple(Member(*row) for row in values[plan.members_at])
-    message = plan.kind(*values)
-    _check_aligned(message)
-    return message
+        members = tuple(map(Member._make, values[plan.members_at]))
+        values = (*values[: plan.members_at], members, *values[plan.members_at + 1 :])
+    return plan.kind(*values)
 
 
-def _insert_raw(values: list[object], plan: _Plan, raws: Sequence[bytes]) -> None:
-    remaining = iter(raws)
-    for position, raw in enumerate(plan.raw):
-        if raw:
-            values.insert(position, next(remaining))
-
-
-def _check_aligned(message: Message) -> None:
-    lengths = {len(getattr(message, name)) for name in message.aligned}
-    if len(lengths) > 1:
-        raise RemoteProtocolError(
-            f"the lists {', '.join(message.aligned)} of {type(message).__name__} differ in length"
-        )
+def _with_raw(values: tuple[Any, ...], plan: _Plan, raws: Sequence[bytes]) -> tuple[Any, ...]:
+    """The fields in their order, from those of the body and those in frames of their own."""
+    packed, separate = iter(values), iter(raws)
+    return tuple(next(separate) if raw else next(packed) for raw in plan.raw)
 
 
 def _unpack(frame: bytes, longest: int) -> object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import chain
-from typing import Annotated, NamedTuple, NewType
+from typing import Annotated, Any, NamedTuple, NewType, TypeGuard
 
 from mmc.identifiers import MAX_REPLICAS, Member, are_keys
 
@@ -19,7 +19,11 @@ _INT63 = 1 << 63
 
 
 class Shape(NamedTuple):
-    """A field's name in the wire reference, and the test of a decoded value."""
+    """A field's name in the wire reference, and the test of a decoded value.
+
+    Lists are tested as wholes: a test of each item by itself would cost more than all else that is done with
+    it.
+    """
 
     name: str
     holds: Callable[[object], bool]
@@ -33,46 +37,42 @@ def _is_text(value: object) -> bool:
     return type(value) is str and len(value.encode()) <= MAX_TEXT
 
 
-def _is_tuple_of(value: object, kind: type) -> bool:
+def _is_tuple_of(value: object, kind: type) -> TypeGuard[tuple[Any, ...]]:
     return type(value) is tuple and len(value) <= MAX_KEYS and set(map(type, value)) <= {kind}
 
 
 def _are_uints(value: object) -> bool:
-    return _is_tuple_of(value, int) and _spans(value, 0, _UINT64)
+    return _is_tuple_of(value, int) and _span(value, 0, _UINT64)
 
 
 def _are_codes(value: object) -> bool:
-    return _is_tuple_of(value, int) and _spans(value, -_INT63, _INT63)
+    return _is_tuple_of(value, int) and _span(value, -_INT63, _INT63)
 
 
-def _spans(value: object, low: int, high: int) -> bool:
-    assert isinstance(value, tuple)
-    return not value or (min(value) >= low and max(value) < high)
+def _span(numbers: tuple[int, ...], low: int, high: int) -> bool:
+    return not numbers or (min(numbers) >= low and max(numbers) < high)
 
 
 def _are_keys(value: object) -> bool:
-    return _is_tuple_of(value, bytes) and isinstance(value, tuple) and are_keys(value)
+    return _is_tuple_of(value, bytes) and are_keys(value)
 
 
 def _are_rows(value: object, width: int) -> bool:
     """A tuple of tuples of ``width`` unsigned words."""
-    return _is_tuple_of(value, tuple) and isinstance(value, tuple) and _have_width(value, width)
+    return _is_tuple_of(value, tuple) and _have_words(value, width)
 
 
-def _have_width(rows: tuple[tuple[object, ...], ...], width: int) -> bool:
-    if set(map(len, rows)) - {width}:
-        return False
+def _have_words(rows: tuple[tuple[Any, ...], ...], width: int) -> bool:
     words = tuple(chain.from_iterable(rows))
-    return set(map(type, words)) <= {int} and _spans(words, 0, _UINT64)
+    return set(map(len, rows)) <= {width} and set(map(type, words)) <= {int} and _span(words, 0, _UINT64)
 
 
 def _are_places(value: object) -> bool:
-    if not _is_tuple_of(value, tuple) or not isinstance(value, tuple):
-        return False
-    if value and max(map(len, value)) > MAX_REPLICAS:
+    """A tuple of tuples of at most ``MAX_REPLICAS`` places."""
+    if not _is_tuple_of(value, tuple) or max(map(len, value), default=0) > MAX_REPLICAS:
         return False
     places = tuple(chain.from_iterable(value))
-    return set(map(type, places)) <= {tuple} and _have_width(places, 3)
+    return set(map(type, places)) <= {tuple} and _have_words(places, 3)
 
 
 def _is_member(value: object) -> bool:
@@ -82,22 +82,20 @@ def _is_member(value: object) -> bool:
 
 
 def _are_members(value: object) -> bool:
-    return _is_tuple_of(value, tuple) and isinstance(value, tuple) and all(map(_is_member, value))
+    return _is_tuple_of(value, tuple) and all(map(_is_member, value))
 
 
 def _are_counters(value: object) -> bool:
-    return (
-        _is_tuple_of(value, tuple)
-        and isinstance(value, tuple)
-        and all(len(row) == 2 and _is_text(row[0]) and _is_uint(row[1]) for row in value)  # noqa: PLR2004 - a pair
+    return _is_tuple_of(value, tuple) and all(
+        len(row) == 2 and _is_text(row[0]) and _is_uint(row[1])  # noqa: PLR2004 - a pair
+        for row in value
     )
 
 
 def _are_rank_counters(value: object) -> bool:
-    return (
-        _is_tuple_of(value, tuple)
-        and isinstance(value, tuple)
-        and all(len(row) == 2 and _is_uint(row[0]) and _are_counters(row[1]) for row in value)  # noqa: PLR2004 - a pair
+    return _is_tuple_of(value, tuple) and all(
+        len(row) == 2 and _is_uint(row[0]) and _are_counters(row[1])  # noqa: PLR2004 - a pair
+        for row in value
     )
 
 
