@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NewType
 
+import msgpack
 from xxhash import xxh3_64_intdigest
 
 from mmc.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 TEXT = ("utf-8", "surrogateescape")
 """How keys are text."""
@@ -30,6 +31,25 @@ class ObjectVersion(NamedTuple):
     client: int
     counter: int
     position: int
+
+    def packed(self) -> PackedVersion:
+        """The version as it stands in messages."""
+        return pack_versions((self,))[0]
+
+
+PackedVersion = NewType("PackedVersion", bytes)
+"""An object version as it stands in messages."""
+
+
+def pack_versions(rows: Iterable[tuple[int, int, int, int]]) -> list[PackedVersion]:
+    """Object versions, as they stand in messages."""
+    pack = msgpack.Packer().pack
+    return [pack(row) for row in rows]
+
+
+def unpack_version(packed: PackedVersion) -> ObjectVersion:
+    """The inverse of :func:`pack_versions`, for one."""
+    return ObjectVersion(*msgpack.unpackb(packed))
 
 
 class Term(NamedTuple):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from mmc.wire.operations import Message
 
 _LONGEST_DEADLINE_S = 600.0
+_NO_HEADER = Header(Operation.FAILURE)
+_HELLO, _EXECUTE = Operation.HELLO, Verdict.EXECUTE
+"""By names of their own: Python 3.11 is slow to look for an enumeration's member."""
 
 
 class Session:
@@ -90,14 +93,14 @@ class Reception:
 
     def receive(self, source: Address, frames: Frames, now: float) -> tuple[Request | None, list[Effect]]:
         """Judge what arrived: a request to execute, or the effects that answer it."""
-        header = Header(Operation.FAILURE)
+        header = _NO_HEADER
         try:
             header = decode_header(frames)
             if header.operation not in self._operations:
                 return None, self._refuse(
                     source, header, Code.UNKNOWN_OPERATION, "not answered here", "unknown operation"
                 )
-            if header.operation == Operation.HELLO:
+            if header.operation == _HELLO:
                 return self._greet(source, header, frames, now)
             return self._admit(source, header, frames, now)
         except RemoteProtocolError as error:
@@ -160,7 +163,7 @@ class Reception:
         verdict = session.window.admit(
             header.sequence, retry=retry, acknowledged_below=header.acknowledged_below
         )
-        if verdict is Verdict.EXECUTE:
+        if verdict is _EXECUTE:
             request = Request(source, session, header, message, now)
             self._in_flight[session.number, header.sequence] = request
             self.counters["requests"] += 1
@@ -187,10 +190,9 @@ class Reception:
         if request.replied:
             return []
         request.replied = True
-        number = request.session.number if request.session else 0
-        header = Header(message.operation, number, request.sequence, epoch=self.epoch)
-        frames = encode(header, message)
         session = request.session
+        number = 0 if session is None else session.number
+        frames = encode(Header(0, number, request.sequence, 0, self.epoch), message)
         if session is not None:
             if self._in_flight.pop((session.number, request.sequence), None) is None:
                 return []

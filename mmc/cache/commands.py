@@ -112,6 +112,7 @@ class Outboxes:
         """No commands yet."""
         self._repeat = repeat_s
         self._outboxes: dict[int, Outbox] = {}
+        self._fresh: dict[int, None] = {}
         self._issued = 0
 
     def of(self, rank: int) -> Outbox:
@@ -124,6 +125,11 @@ class Outboxes:
         """Every rank that ever had a command, and is a member."""
         return list(self._outboxes)
 
+    def take_fresh(self) -> list[int]:
+        """The ranks that new commands wait for, in the order of their coming; told once."""
+        ranks, self._fresh = list(self._fresh), {}
+        return ranks
+
     def add(
         self, kind: int, place: Location, entry: Entry, argument: int = 0, *, is_lease: bool = False
     ) -> Command:
@@ -131,14 +137,16 @@ class Outboxes:
         self._issued += 1
         command = Command(self._issued, kind, place, entry, argument, is_lease=is_lease)
         self.of(place.rank).add(command)
+        self._fresh[place.rank] = None
         return command
 
     def next_due(self) -> float | None:
         """When commands are to be published again."""
-        times = [outbox.repeat_at for outbox in self._outboxes.values()]
-        return min((time for time in times if time is not None), default=None)
+        times = [at for outbox in self._outboxes.values() if (at := outbox.repeat_at) is not None]
+        return min(times) if times else None
 
     def drop_rank(self, rank: int) -> list[Command]:
         """The rank is no member any more, or joins anew; returns what it had not acknowledged."""
         outbox = self._outboxes.pop(rank, None)
+        self._fresh.pop(rank, None)
         return [] if outbox is None else list(outbox.outstanding.values())

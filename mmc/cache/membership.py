@@ -52,6 +52,7 @@ class MembershipTable:
         self._world = 0
         self._pool = 0
         self._peers: dict[int, Peer] = {}
+        self._unreported: set[int] = set()
         self._given_up: dict[int, int] = {}
         self._admissions = 0
         self._is_blind = False
@@ -66,6 +67,10 @@ class MembershipTable:
         """The rank, if it is a member."""
         return self._peers.get(rank)
 
+    def peer_in(self, session: int) -> Peer | None:
+        """The rank that joined in this session, if any did and still is a member by it."""
+        return next((peer for peer in self._peers.values() if peer.session == session), None)
+
     def peers(self) -> list[Peer]:
         """Every member, in rank order."""
         return [self._peers[rank] for rank in sorted(self._peers)]
@@ -76,8 +81,7 @@ class MembershipTable:
 
     def all_reported(self) -> bool:
         """Whether every member has reported in this epoch, and nobody doubts who the members are."""
-        known = not self._is_blind and not self._doubts_until
-        return known and all(peer.reported for peer in self._peers.values())
+        return not (self._unreported or self._is_blind or self._doubts_until)
 
     def begin_blind(self) -> None:
         """Nothing was written down: until a rank reports, nobody can tell whether there are any."""
@@ -112,6 +116,7 @@ class MembershipTable:
         term = Term(epoch, self._admissions).packed()
         member = wanted._replace(rank=rank, term=term, state=MemberState.JOINING)
         self._peers[rank] = Peer(member, now, session, reported=False, wipes=wipe)
+        self._unreported.add(rank)
         self.view += 1
         return member, wipe
 
@@ -169,6 +174,7 @@ class MembershipTable:
         """The rank has reported everything: it is live."""
         peer = self._peers[rank]
         peer.reported = True
+        self._unreported.discard(rank)
         self._is_blind = False
         self._set_state(peer, MemberState.LIVE)
 
@@ -182,6 +188,7 @@ class MembershipTable:
     def give_up(self, rank: int) -> None:
         """The rank left, or was silent for too long."""
         peer = self._peers.pop(rank)
+        self._unreported.discard(rank)
         self._remember(peer.member.segment, rank)
         self.view += 1
 
@@ -226,6 +233,7 @@ class MembershipTable:
                 continue
             member = Member(rank, 0, MemberState.SUSPECT, segment, 0, 0, "", "")
             self._peers[rank] = Peer(member, now, 0, reported=False)
+            self._unreported.add(rank)
         for peer in self._peers.values():
             peer.wipes = peer.member.segment in self._given_up
 
@@ -233,6 +241,7 @@ class MembershipTable:
         """A new epoch: everyone must join and report again."""
         for peer in self._peers.values():
             peer.reported = False
+            self._unreported.add(peer.member.rank)
             peer.session = 0
             self._set_state(peer, MemberState.SUSPECT)
         self.restart_countdowns(now)
@@ -243,5 +252,6 @@ class MembershipTable:
         assert len(segments) == len(set(segments))
         wiping = {peer.member.segment for peer in self.peers() if peer.wipes}
         assert set(segments) & set(self._given_up) <= wiping
+        assert self._unreported == {peer.member.rank for peer in self.peers() if not peer.reported}
         terms = [peer.member.term for peer in self.peers() if peer.member.term]
         assert len(terms) == len(set(terms))

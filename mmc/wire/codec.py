@@ -28,6 +28,7 @@ _HEADER_FIELDS = 8
 _INTEGERS = {int}
 _PACKER = msgpack.Packer()
 """One for all threads, since it packs under the interpreter's lock: each takes 256 KiB when it is made."""
+_FOUND_FIELDS: bytes = _PACKER.pack_array_header(6)
 
 
 class Header(NamedTuple):
@@ -69,7 +70,7 @@ def _plan(kind: type[Message]) -> _Plan:
     shapes = tuple(hints[name].__metadata__[0] for name in names)
     raw = tuple(shape.name == "raw frame" for shape in shapes)
     members_at = next((i for i, s in enumerate(shapes) if s.name == "list of members"), -1)
-    aligned = tuple(map(names.index, kind.aligned))
+    aligned = tuple(map(names.index, kind.aligned)) if len(kind.aligned) > 1 else ()
     return _Plan(kind, names, _getter(names), shapes, raw, sum(raw), members_at, aligned)
 
 
@@ -98,6 +99,8 @@ def encode(header: Header, message: Message) -> Frames:
 
 def encode_body(message: Message) -> Frames:
     """The frames behind the header."""
+    if type(message) is replies.PackedFound:
+        return (_found(message),)
     plan = PLANS[message.operation]
     values = plan.values_of(message)
     if not plan.raw_count:
@@ -105,6 +108,24 @@ def encode_body(message: Message) -> Frames:
     raws = tuple(value for value, raw in zip(values, plan.raw, strict=True) if raw)
     packed = _pack(tuple(value for value, raw in zip(values, plan.raw, strict=True) if not raw))
     return (packed, *raws)  # type: ignore[arg-type] # the shape of these fields is bytes
+
+
+def _found(found: replies.PackedFound) -> bytes:
+    """The body of a ``Found``; the items of two of its lists are packed already."""
+    pack, row_count = _PACKER.pack, _PACKER.pack_array_header(len(found.codes))
+    return b"".join(
+        (
+            _FOUND_FIELDS,
+            pack(found.codes),
+            row_count,
+            *found.versions,
+            pack(found.sizes),
+            pack(found.leased),
+            row_count,
+            *found.places,
+            pack(found.view),
+        )
+    )
 
 
 def encode_header(header: Header) -> bytes:
@@ -155,10 +176,10 @@ def decode_body(header: Header, frames: Sequence[bytes]) -> Message:
         raise RemoteProtocolError(f"{plan.kind.__name__} has {len(plan.names)} fields")
     if plan.raw_count:
         values = _with_raw(values, plan, frames[2:])
-    for name, value, shape in zip(plan.names, values, plan.shapes, strict=True):
-        if not shape.holds(value):
-            raise RemoteProtocolError(f"{plan.kind.__name__}.{name} is not of shape {shape.name}")
-    if len({len(values[at]) for at in plan.aligned}) > 1:
+    for name, value, (shape, holds) in zip(plan.names, values, plan.shapes, strict=True):
+        if not holds(value):
+            raise RemoteProtocolError(f"{plan.kind.__name__}.{name} is not of shape {shape}")
+    if plan.aligned and len({len(values[at]) for at in plan.aligned}) > 1:
         lists = ", ".join(plan.kind.aligned)
         raise RemoteProtocolError(f"the lists {lists} of {plan.kind.__name__} differ in length")
     if plan.members_at >= 0:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mmc.errors import Code
+from mmc.identifiers import PackedVersion
 from mmc.wire.operations import Message, Operation
 from mmc.wire.shapes import (
     Bool,
@@ -56,6 +58,19 @@ class Found(Message):
     leased: Uints
     places: Places
     view: Uint
+
+
+@dataclass(slots=True)
+class PackedFound(Message):
+    """A :class:`Found` as the meta service makes it: versions and places stand there as they are sent."""
+
+    operation = Operation.FOUND
+    codes: list[Code]
+    versions: list[PackedVersion]
+    sizes: list[int]
+    leased: list[int]
+    places: list[bytes]
+    view: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,10 @@ class _Mark(Enum):
     FORGOTTEN = 3
 
 
+_IN_FLIGHT, _EXECUTE = _Mark.IN_FLIGHT, Verdict.EXECUTE
+"""By names of their own: Python 3.11 is slow to look for an enumeration's member."""
+
+
 class ReplyWindow:
     """The window of one session: marks of recent numbers, and stored replies within a byte limit."""
 
@@ -51,23 +55,24 @@ class ReplyWindow:
         """Judge an arriving number; after ``EXECUTE`` it is in flight until :meth:`finish`."""
         if acknowledged_below > number or number > self._highest + self._width:
             return Verdict.UNKNOWN
-        self._forget_below(acknowledged_below)
+        if acknowledged_below > self._floor:
+            self._forget_below(acknowledged_below)
         if not self._floor <= number < self._floor + self._width:
             return Verdict.UNKNOWN
         mark = self._marks.get(number)
         if mark is None:
-            self._marks[number] = _Mark.IN_FLIGHT
+            self._marks[number] = _IN_FLIGHT
             self._highest = max(self._highest, number)
-            return Verdict.EXECUTE
+            return _EXECUTE
         if not retry:
             return Verdict.DUPLICATE
-        if mark is _Mark.IN_FLIGHT:
+        if mark is _IN_FLIGHT:
             return Verdict.JOIN
         if mark is _Mark.FORGOTTEN:
             return Verdict.UNKNOWN
         if mark is _Mark.DONE_UNSTORED:
-            self._marks[number] = _Mark.IN_FLIGHT
-            return Verdict.EXECUTE
+            self._marks[number] = _IN_FLIGHT
+            return _EXECUTE
         return Verdict.REPLAY
 
     def is_used_up_by(self, number: int) -> bool:
@@ -76,7 +81,7 @@ class ReplyWindow:
 
     def finish(self, number: int, reply: Frames | None) -> None:
         """End a number in flight, storing its reply, or none for what may be executed again."""
-        if self._marks.get(number) is not _Mark.IN_FLIGHT:
+        if self._marks.get(number) is not _IN_FLIGHT:
             return
         if reply is None:
             self._marks[number] = _Mark.DONE_UNSTORED
@@ -97,7 +102,7 @@ class ReplyWindow:
             mark = self._marks.pop(old, None)
             if isinstance(mark, tuple):
                 self._bytes -= _size(mark)
-        self._floor = max(self._floor, number)
+        self._floor = number
 
     def _shed(self) -> None:
         for number in sorted(self._marks):

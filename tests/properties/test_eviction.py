@@ -57,7 +57,7 @@ def ranks(draw: DrawFn) -> Rank:
     for record in range(draw(st.integers(0, 10))):
         key, here, there = b"%d" % record, Location(RANK, record, 2), Location(RANK + 1, record, 2)
         size = draw(st.integers(0, 300))
-        entry = names.claim(key, ObjectVersion(1, 1, record, 0), size, (here, there))
+        entry = names.claim(key, ObjectVersion(1, 1, record, 0).packed(), size, (here, there))
         condition = draw(st.sampled_from([READABLE, READABLE, LEAVING, CLAIMED, UNCONFIRMED]))
         if condition != CLAIMED:
             names.confirm(entry, there)

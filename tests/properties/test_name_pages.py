@@ -54,7 +54,7 @@ class Story:
                 places.append(Location(rank, data.draw(st.sampled_from(free)), 2))
         if places:
             self._number += 1
-            version = ObjectVersion(1, 1, self._number, 0)
+            version = ObjectVersion(1, 1, self._number, 0).packed()
             self.names.claim(b"key %d" % self._number, version, self._number, tuple(places))
 
     def _change(self, what: str, key: bytes, place: Location) -> None:
@@ -110,7 +110,7 @@ def test_a_listing_left_alone_is_exact(data: st.DataObject, steps: list[str]) ->
 def test_a_cursor_from_nowhere_ends(rank: int, record: int, count: int) -> None:
     """Whatever cursor a client makes up, and whatever record it claims, a page is short and the walk ends."""
     names = Names()
-    version = ObjectVersion(1, 1, 1, 0)
+    version = ObjectVersion(1, 1, 1, 0).packed()
     entry = names.claim(b"key", version, 1, (Location(0, 5, 2), Location(7, (1 << 64) - 1, 2)))
     names.confirm(entry, entry.replicas[0])
     entries, *following = names.page(rank, record, count)

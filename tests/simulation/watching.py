@@ -15,7 +15,7 @@ from mmc.cache.membership import MemberState
 from mmc.cache.names import Entry, Names, NameState
 from mmc.cache.records import RecordState
 from mmc.errors import Code
-from mmc.identifiers import Location, Member, ObjectVersion
+from mmc.identifiers import Location, Member, PackedVersion, unpack_version
 from mmc.segments.layout import AT_CLOSING, AT_RANK, AT_TERM, CLOCK, RECORD_WORDS, WORD
 from mmc.wire.codec import Header, decode_body
 from mmc.wire.operations import Operation
@@ -159,7 +159,7 @@ class MetaWatch:
             decided(command.entry.key, epoch, command.id, command.place, code)
 
     def _reporting(
-        self, key: bytes, version: ObjectVersion, _size: int, place: Location, _until: float, _now: float
+        self, key: bytes, version: PackedVersion, _size: int, place: Location, _until: float, _now: float
     ) -> None:
         assert self._naming is not None
         entry = self._naming.names.get(key)
@@ -176,12 +176,13 @@ class MetaWatch:
                 self._cluster.checkers.leases.lost(rank)
 
     def _claimed(
-        self, code: Code, key: bytes, version: ObjectVersion, size: int,
+        self, code: Code, key: bytes, version: PackedVersion, size: int,
         places: tuple[Location, ...], _now: float,
     ) -> None:  # fmt: skip
-        self._cluster.world.log("claim", key, version, size, places, code)
+        unpacked = unpack_version(version)
+        self._cluster.world.log("claim", key, unpacked, size, places, code)
         ranks = [place.rank for place in places]
-        self._cluster.checkers.replicas.claimed(version.client, key, ranks)
+        self._cluster.checkers.replicas.claimed(unpacked.client, key, ranks)
 
 
 class RankWatch:

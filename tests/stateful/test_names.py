@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mmc.cache.names import Entry, Names, NameState
-from mmc.identifiers import Location, ObjectVersion
+from mmc.identifiers import Location, ObjectVersion, PackedVersion
 
 KEYS = (b"a", b"b", b"c")
 RANKS = 3
@@ -27,7 +27,7 @@ class Fate(Enum):
 class Known:
     """A key's version, its replicas, and whether any was ever confirmed."""
 
-    version: ObjectVersion
+    version: PackedVersion
     replicas: dict[Location, Fate] = field(default_factory=dict)
     was_readable: bool = False
 
@@ -81,7 +81,7 @@ class NamesMachine(RuleBasedStateMachine):
         there = tuple(place for place in places if place is not None)
         if not there:
             return
-        version = ObjectVersion(1, 1, self.generation, 0)
+        version = ObjectVersion(1, 1, self.generation, 0).packed()
         self.names.claim(key, version, SIZE, there)
         self.known[key] = Known(version, dict.fromkeys(there, Fate.UNCONFIRMED))
         for place in there:
@@ -90,7 +90,7 @@ class NamesMachine(RuleBasedStateMachine):
     @rule(data=st.data(), key=st.sampled_from(KEYS), rank=st.integers(0, RANKS - 1))
     def report(self, data: st.DataObject, key: bytes, rank: int) -> None:
         """A rank reports a record of an absent key, or one more replica of a key."""
-        known = self.known.get(key) or Known(ObjectVersion(1, 1, self.generation, 0))
+        known = self.known.get(key) or Known(ObjectVersion(1, 1, self.generation, 0).packed())
         if known.replicas and known.state is NameState.LEAVING:
             return
         if rank in {place.rank for place in known.replicas}:

@@ -10,7 +10,7 @@ from mmc.wire.operations import CommandKind
 
 REPEAT = 0.125
 LONGEST = 16 * REPEAT
-ENTRIES = [Entry(b"%d" % number, ObjectVersion(1, 1, number, 0), 64) for number in range(3)]
+ENTRIES = [Entry(b"%d" % number, ObjectVersion(1, 1, number, 0).packed(), 64) for number in range(3)]
 
 
 class OutboxMachine(RuleBasedStateMachine):

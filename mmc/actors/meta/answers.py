@@ -6,41 +6,43 @@ from typing import TYPE_CHECKING
 
 from mmc.cache.names import NameState
 from mmc.errors import Code, InvalidArgument, error_for
-from mmc.identifiers import Location, ObjectVersion
+from mmc.identifiers import Location, pack_versions
 from mmc.wire import replies
 from mmc.wire.shapes import MAX_KEYS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mmc.actors.meta.naming import Naming
-    from mmc.cache.membership import MembershipTable
+    from mmc.cache.membership import MembershipTable, Peer
+    from mmc.wire.operations import Message
     from mmc.wire.requests import Claim, Confirmed, ListKeys
 
-_NO_VERSION = ObjectVersion(0, 0, 0, 0)
+_OK = Code.OK
+_CODES = {
+    NameState.ABSENT: Code.NOT_FOUND,
+    NameState.CLAIMED: Code.WRONG_STATE,
+    NameState.READABLE: Code.OK,
+    NameState.LEAVING: Code.NOT_FOUND,
+}
+_UNSURE = {state: Code.OK if state is NameState.READABLE else Code.UNREACHABLE for state in NameState}
 
 
-def lookup(naming: Naming, members: MembershipTable, keys: tuple[bytes, ...], now: float) -> replies.Found:
+def lookup(naming: Naming, members: MembershipTable, keys: tuple[bytes, ...], now: float) -> Message:
     """Where keys are.  While a member has not reported, nobody can tell that a key is missing.
 
     Neither can the record of a claim tell that then: the member may have an object of that name.
     """
     naming.leases.expire(now)
-    missing = Code.NOT_FOUND if members.all_reported() else Code.UNREACHABLE
-    codes, versions, sizes, leased, places = [], [], [], [], []
-    for key in keys:
-        entry = naming.names.get(key)
-        if entry is None or entry.state is NameState.LEAVING:
-            code = missing
-        elif entry.state is NameState.READABLE:
-            code = Code.OK
-        else:
-            code = Code.WRONG_STATE if missing == Code.NOT_FOUND else missing
-        codes.append(int(code))
-        versions.append(_NO_VERSION if entry is None else entry.version)
-        sizes.append(0 if entry is None else entry.size)
-        leased.append(0 if entry is None else int(naming.is_leased(key)))
-        places.append(() if entry is None else entry.replicas)
-    return replies.Found(
-        tuple(codes), tuple(versions), tuple(sizes), tuple(leased), tuple(places), members.view
+    codes = _CODES if members.all_reported() else _UNSURE
+    entries = naming.names.find(keys)
+    return replies.PackedFound(
+        [codes[entry.state] for entry in entries],
+        [entry.version for entry in entries],
+        [entry.size for entry in entries],
+        naming.leased(keys),
+        [entry.packed_replicas for entry in entries],
+        members.view,
     )
 
 
@@ -64,40 +66,37 @@ def claim_names(
     naming: Naming, members: MembershipTable, client: int, claim: Claim, now: float
 ) -> replies.Claimed:
     """Take names for a client.  A key that stands in a message twice gets the outcome of its first."""
-    terms: dict[int, int | None] = {}
-    wiping = {peer.member.rank for peer in members.peers() if peer.wipes}
+    ranks = dict.fromkeys(place[0] for places in claim.places for place in places)
+    peers = {rank: members.peer(rank) for rank in ranks}
+    versions = pack_versions((claim.birth, client, claim.counter, position) for position in claim.positions)
     codes: dict[bytes, Code] = {}
-    for position, key, size, places in zip(
-        claim.positions, claim.keys, claim.sizes, claim.places, strict=True
-    ):
-        if key in codes:
-            continue
-        where = tuple(Location(*place) for place in places)
-        for place in where:
-            if place.rank not in terms:
-                peer = members.peer(place.rank)
-                terms[place.rank] = None if peer is None else peer.member.term
-        if not where or len({place.rank for place in where}) != len(where):
-            codes[key] = Code.INVALID_ARGUMENT
-        elif any(terms[place.rank] is None for place in where):
-            codes[key] = Code.NO_SUCH_RANK
-        elif any(place.rank in wiping for place in where):
-            codes[key] = Code.WRONG_STATE
-        else:
-            version = ObjectVersion(claim.birth, client, claim.counter, position)
-            codes[key] = naming.claim(key, version, size, where, now)
+    for key, version, size, places in zip(claim.keys, versions, claim.sizes, claim.places, strict=True):
+        if key not in codes:
+            where = tuple(map(Location._make, places))
+            codes[key] = _refusal(where, peers) or naming.claim(key, version, size, where, now)
     return replies.Claimed(
-        tuple(int(codes[key]) for key in claim.keys),
-        tuple((rank, term) for rank, term in terms.items() if term is not None),
+        tuple(map(codes.__getitem__, claim.keys)),
+        tuple((rank, peer.member.term) for rank, peer in peers.items() if peer is not None),
         members.view,
     )
 
 
+def _refusal(places: tuple[Location, ...], peers: Mapping[int, Peer | None]) -> Code:
+    """What is wrong with the places of a claim; 0 if nothing is."""
+    there = [peers[place.rank] for place in places]
+    if not there or len({place.rank for place in places}) != len(there):
+        return Code.INVALID_ARGUMENT
+    if None in there:
+        return Code.NO_SUCH_RANK
+    if any(peer.wipes for peer in there if peer is not None):
+        return Code.WRONG_STATE
+    return _OK
+
+
 def confirm_records(naming: Naming, rank: int, confirmed: Confirmed) -> replies.Codes:
     """A rank has seen records published: 0 where they are listed, -3007 where it must invalidate them."""
-    rows = zip(confirmed.records, confirmed.generations, confirmed.versions, strict=True)
-    codes = (
-        naming.confirm(Location(rank, record, generation), ObjectVersion(*version))
-        for record, generation, version in rows
+    versions = pack_versions(confirmed.versions)
+    rows = zip(confirmed.records, confirmed.generations, versions, strict=True)
+    return replies.Codes(
+        tuple([naming.confirm(Location(rank, record, number), version) for record, number, version in rows])
     )
-    return replies.Codes(tuple(map(int, codes)))

@@ -25,14 +25,17 @@ from mmc.errors import Code
 from mmc.wire.operations import CommandKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mmc.actors.meta.batches import Batch
-    from mmc.identifiers import Location, ObjectVersion
+    from mmc.identifiers import Location, PackedVersion
     from mmc.limits import MetaLimits
 
 LEASE_SLACK = 1.01
 """Ranks keep a lease one per cent longer than asked; holders count on one per cent less."""
+
+_OK = Code.OK
+"""By a name of its own, since Python 3.11 looks for an enumeration's member longer than for a key."""
 
 Waiter = tuple["Batch", int]
 
@@ -72,6 +75,12 @@ class Naming:
         self._lease_commands: dict[bytes, int] = {}
         self.evictions = 0
 
+    def leased(self, keys: Sequence[bytes]) -> list[int]:
+        """For each key, 1 where it is leased."""
+        if not self._lease_commands and not self.leases:
+            return [0] * len(keys)
+        return [int(self.is_leased(key)) for key in keys]
+
     def is_leased(self, key: bytes) -> bool:
         """Whether a key may not be evicted or removed, as far as this service knows."""
         return key in self._lease_commands or self.leases.until(key) > 0
@@ -79,7 +88,7 @@ class Naming:
     def claim(
         self,
         key: bytes,
-        version: ObjectVersion,
+        version: PackedVersion,
         size: int,
         places: tuple[Location, ...],
         now: float,
@@ -89,7 +98,7 @@ class Naming:
         What was claimed for a put whose claim is void is on its way out, so that it is not granted again: an
         object was there before it.
         """
-        if any(void.version == version for void in self._void.values()):
+        if self._void and any(void.version == version for void in self._void.values()):
             return Code.EXISTS
         entry = self.names.get(key)
         if entry is None:
@@ -105,17 +114,18 @@ class Naming:
     def _grant(
         self,
         key: bytes,
-        version: ObjectVersion,
+        version: PackedVersion,
         size: int,
         places: tuple[Location, ...],
         now: float,
     ) -> Code:
         if len(self.names) >= self._limits.objects_max:
             return Code.NO_SPACE
-        if not all(self._supersede(place, is_rank_s_word=False) for place in places):
-            return Code.NO_SUCH_RANK
+        for place in places:
+            if not self._supersede(place, is_rank_s_word=False):
+                return Code.NO_SUCH_RANK
         self.claims.note(self.names.claim(key, version, size, places), now)
-        return Code.OK
+        return _OK
 
     def _supersede(self, place: Location, *, is_rank_s_word: bool) -> bool:
         """A record that may be written again has lost what it held under an older generation.
@@ -145,15 +155,15 @@ class Naming:
         for entry in self.claims.take_due(now):
             self._check(entry, now)
 
-    def confirm(self, place: Location, version: ObjectVersion) -> Code:
+    def confirm(self, place: Location, version: PackedVersion) -> Code:
         """A rank says that a record is published; -3007 when no such replica is listed."""
         entry = self.names.at(place.rank, place.record)
         if entry is None or entry.version != version:
             return Code.NOT_FOUND
         if place in entry.replicas:
             self._confirm(entry, place)
-            return Code.OK
-        return Code.OK if place in entry.leaving else Code.NOT_FOUND
+            return _OK
+        return _OK if place in entry.leaving else Code.NOT_FOUND
 
     def _confirm(self, entry: Entry, place: Location) -> None:
         self.names.confirm(entry, place)
@@ -172,7 +182,7 @@ class Naming:
     def report(
         self,
         key: bytes,
-        version: ObjectVersion,
+        version: PackedVersion,
         size: int,
         place: Location,
         leased_until: float,

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from itertools import repeat, starmap
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import msgpack
@@ -17,7 +17,7 @@ import msgpack
 from mmc.actors.contract import Audit, Note, Persist
 from mmc.cache.membership import MembershipTable, Peer
 from mmc.errors import Code, error_for
-from mmc.identifiers import Location, Member, ObjectVersion
+from mmc.identifiers import Location, Member, pack_versions
 from mmc.wire.replies import Admitted, Codes, Pulse
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Roster:
         self.table = MembershipTable(limits.ranks_max)
         self._admitted: set[int] = set()
         self._judged = now
+        self._judge_every = limits.suspect_ms / 4000
         self.epoch = 1
         if written:
             epoch, rows = msgpack.unpackb(written, use_list=False)
@@ -118,11 +119,10 @@ class Roster:
             CacheError: -3018, this session is not, or not any more, a member's.
         """
         assert request.session is not None
-        number = request.session.number
-        for peer in self.table.peers():
-            if peer.session == number:
-                return peer
-        raise error_for(Code.NO_SUCH_RANK, "this session has not joined")
+        peer = self.table.peer_in(request.session.number)
+        if peer is None:
+            raise error_for(Code.NO_SUCH_RANK, "this session has not joined")
+        return peer
 
     def wiped(self, peer: Peer) -> list[Effect]:
         """A rank that reports has wiped, if it had to: that is written down before it is answered."""
@@ -141,7 +141,7 @@ class Roster:
         codes = []
         for key, version, size, place, leased_ms in zip(
             report.keys,
-            starmap(ObjectVersion, report.versions),
+            pack_versions(report.versions),
             report.sizes,
             map(Location, repeat(rank), report.records, report.generations),
             report.leased_ms,
@@ -176,7 +176,7 @@ class Roster:
     def judge(self, naming: Naming, now: float) -> list[Effect]:
         """Suspect and give up the silent, unless it was this service that slept."""
         effects: list[Effect] = []
-        if now - self._judged > _LATE_S + self._limits.suspect_ms / 4000:
+        if now - self._judged > _LATE_S + self._judge_every:
             self.table.restart_countdowns(now)
         self._judged = now
         give_up_s = (self._limits.serve_ms + self._limits.grace_ms) / 1000
@@ -186,4 +186,4 @@ class Roster:
 
     def next_deadline(self) -> float:
         """When the next judgement is due."""
-        return self._judged + self._limits.suspect_ms / 4000
+        return self._judged + self._judge_every

@@ -17,6 +17,7 @@ from mmc.cache.membership import MemberState
 from mmc.cache.names import NameState
 from mmc.cache.tally import Tally
 from mmc.errors import CacheError, Code
+from mmc.identifiers import unpack_version
 from mmc.wire import replies, requests
 from mmc.wire.codec import Header, encode
 from mmc.wire.operations import WIRE_VERSION, Message, PeerKind
@@ -83,7 +84,7 @@ class MetaActor:
         except CacheError as error:
             self._traffic.failed(request.message)
             effects = self.reception.fail(request, error.code, error.sentence)
-        return [*effects, *self._flush(now)]
+        return [*effects, *self._flush(self.naming.outboxes.take_fresh(), now)]
 
     def _execute(self, request: Request, now: float) -> list[Effect]:
         match request.message:
@@ -315,28 +316,26 @@ class MetaActor:
         self.naming.leases.expire(now)
         self._batches.expire(now)
         self.reception.expire(now)
-        return [*effects, *self._flush(now)]
+        return [*effects, *self._flush(self.naming.outboxes.ranks(), now)]
 
     def next_deadline(self) -> float:
         """When :meth:`expire` has something to do."""
         times = (
-            self.roster.next_deadline(),
             self.naming.claims.next_due(),
             self.naming.outboxes.next_due(),
             self._batches.next_deadline(),
-            self._tick_at,
         )
-        return min(time for time in times if time is not None)
+        return min(self.roster.next_deadline(), self._tick_at, *[time for time in times if time is not None])
 
-    def _flush(self, now: float) -> list[Effect]:
-        """Answer what is complete, publish commands that are due and what changed in the membership."""
+    def _flush(self, ranks: list[int], now: float) -> list[Effect]:
+        """Answer what is complete, publish what is due to these ranks and what changed in the membership."""
         effects: list[Effect] = []
         for batch in self._complete:
             codes = tuple(int(code or Code.OK) for code in batch.codes)
             effects += removals(batch)
             effects += self.reception.reply(batch.request, replies.Codes(codes))
         self._complete.clear()
-        for rank in self.naming.outboxes.ranks():
+        for rank in ranks:
             effects += self._publish_commands(rank, now)
         view = self.roster.table.view
         if view != self._told_view or self._tick_at <= now:
@@ -382,7 +381,7 @@ def _commands(peer: Peer, number: int, commands: list[Command]) -> replies.Comma
         tuple(int(command.kind) for command in commands),
         tuple(command.place.record for command in commands),
         tuple(command.place.generation for command in commands),
-        tuple(command.entry.version for command in commands),
+        tuple(unpack_version(command.entry.version) for command in commands),
         tuple(command.argument for command in commands),
     )
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from mmc.wire import requests
-
-if TYPE_CHECKING:
-    from mmc.wire.operations import Message
+from mmc.wire.operations import Message
 
 OPERATIONS = (
     "alloc", "batch_alloc", "remove", "batch_remove", "update_state", "batch_update_state", "query",
     "batch_query", "get_all_keys", "mount", "unmount",
 )  # fmt: skip
+
+_NAMES: dict[type[Message], tuple[str, str, str]] = {
+    requests.Claim: ("alloc", "batch_alloc", "keys"),
+    requests.Remove: ("remove", "batch_remove", "keys"),
+    requests.Lookup: ("query", "batch_query", "keys"),
+    requests.Confirmed: ("update_state", "batch_update_state", "records"),
+    requests.ListKeys: ("get_all_keys", "", ""),
+    requests.Join: ("mount", "", ""),
+    requests.Leave: ("unmount", "", ""),
+}
+"""The name of a message about one thing, of one about any other number, and the list of these things."""
+_NAMELESS = ("", "", "")
 
 
 class Traffic:
@@ -44,24 +53,5 @@ class Traffic:
 
 def operation_of(message: Message) -> str:
     """The name of what is asked; "" where monitors know none."""
-    match message:
-        case requests.Claim(keys=keys):
-            return _batched("alloc", len(keys))
-        case requests.Remove(keys=keys):
-            return _batched("remove", len(keys))
-        case requests.Lookup(keys=keys):
-            return _batched("query", len(keys))
-        case requests.Confirmed(records=records):
-            return _batched("update_state", len(records))
-        case requests.ListKeys():
-            return "get_all_keys"
-        case requests.Join():
-            return "mount"
-        case requests.Leave():
-            return "unmount"
-        case _:
-            return ""
-
-
-def _batched(name: str, count: int) -> str:
-    return name if count == 1 else f"batch_{name}"
+    single, batched, items = _NAMES.get(type(message), _NAMELESS)
+    return batched if items and len(getattr(message, items)) != 1 else single

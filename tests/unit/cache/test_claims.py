@@ -12,7 +12,7 @@ DELAY = 0.5
 def claimed(names: Names, key: bytes, *ranks: int) -> Entry:
     """An entry with an unconfirmed replica on each rank."""
     places = tuple(Location(rank, len(names), 2) for rank in ranks)
-    return names.claim(key, ObjectVersion(1, 1, len(names), 0), 64, places)
+    return names.claim(key, ObjectVersion(1, 1, len(names), 0).packed(), 64, places)
 
 
 @pytest.fixture
@@ -69,6 +69,6 @@ def test_a_claim_is_settled_when_no_replica_is_unconfirmed(claims: Claims) -> No
 
 def test_settling_what_was_never_noted_changes_nothing(claims: Claims) -> None:
     """An entry that a rank reported, and nobody claimed, needs no check."""
-    entry = Names().report(b"key", ObjectVersion(1, 1, 1, 0), 64, Location(1, 0, 2))
+    entry = Names().report(b"key", ObjectVersion(1, 1, 1, 0).packed(), 64, Location(1, 0, 2))
     claims.settle(entry)
     assert len(claims) == 0

@@ -10,8 +10,8 @@ from mmc.identifiers import Location, ObjectVersion
 from mmc.wire.operations import CommandKind
 
 REPEAT = 0.125
-ENTRY = Entry(b"key", ObjectVersion(1, 2, 3, 4), 64)
-OTHER = Entry(b"other", ObjectVersion(1, 2, 3, 5), 64)
+ENTRY = Entry(b"key", ObjectVersion(1, 2, 3, 4).packed(), 64)
+OTHER = Entry(b"other", ObjectVersion(1, 2, 3, 5).packed(), 64)
 
 
 @pytest.fixture

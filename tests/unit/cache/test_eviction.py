@@ -14,7 +14,7 @@ def readable(names: Names, *records: int, size: int = 100) -> None:
     """Keys ``k<record>`` that rank 3 has reported, in this order."""
     for record in records:
         key = b"k%d" % record
-        names.report(key, ObjectVersion(1, 1, record, 0), size, Location(RANK, record, 2))
+        names.report(key, ObjectVersion(1, 1, record, 0).packed(), size, Location(RANK, record, 2))
 
 
 def victims(
@@ -80,7 +80,7 @@ def test_with_all_keys_leased_nothing_is_evictable() -> None:
 def test_claims_are_not_chosen_but_promise_space() -> None:
     """A claim may yet end either way: it is not evicted, and eviction is not hopeless."""
     names = Names()
-    names.claim(b"key", ObjectVersion(1, 1, 1, 0), 100, (Location(RANK, 1, 2),))
+    names.claim(b"key", ObjectVersion(1, 1, 1, 0).packed(), 100, (Location(RANK, 1, 2),))
     assert choose_victims(RANK, names.on_rank(RANK), 100, 0, lambda _: False) == ([], True)
 
 
@@ -88,7 +88,7 @@ def test_an_unconfirmed_replica_of_a_readable_key_is_not_chosen() -> None:
     """A replica that may still be written is not evicted, though others of its key are readable."""
     names = Names()
     places = (Location(RANK, 1, 2), Location(RANK + 1, 1, 2))
-    entry = names.claim(b"key", ObjectVersion(1, 1, 1, 0), 100, places)
+    entry = names.claim(b"key", ObjectVersion(1, 1, 1, 0).packed(), 100, places)
     names.confirm(entry, places[1])
     assert victims(names, 100) == []
     names.confirm(entry, places[0])
@@ -109,7 +109,7 @@ def test_what_is_leaving_already_counts() -> None:
 def test_only_this_rank_s_replica_is_chosen() -> None:
     """Of a key with several replicas the one on the short rank goes, and no other."""
     names = Names()
-    version = ObjectVersion(1, 1, 1, 0)
+    version = ObjectVersion(1, 1, 1, 0).packed()
     for rank in (RANK - 1, RANK, RANK + 1):
         names.report(b"key", version, 100, Location(rank, 1, 2))
     chosen, _ = choose_victims(RANK, names.on_rank(RANK), 100, 0, lambda _: False)
@@ -129,7 +129,7 @@ def test_each_named_record_that_stays_has_a_reason() -> None:
     """S4: what is leased, not confirmed or unknown is not chosen, nor again what leaves already."""
     names = Names()
     readable(names, 1, 2)
-    names.claim(b"claimed", ObjectVersion(1, 1, 3, 0), 100, (Location(RANK, 3, 2),))
+    names.claim(b"claimed", ObjectVersion(1, 1, 3, 0).packed(), 100, (Location(RANK, 3, 2),))
     entry = names.at(RANK, 2)
     assert entry is not None
     names.withdraw(entry, Location(RANK, 2, 2))

@@ -9,7 +9,7 @@ from mmc.cache.names import TRANSITIONS, Entry, NameEvent, Names, NameState
 from mmc.identifiers import Location, ObjectVersion
 
 KEY = b"key"
-VERSION = ObjectVersion(1, 2, 3, 0)
+VERSION = ObjectVersion(1, 2, 3, 0).packed()
 HERE = Location(1, 10, 2)
 THERE = Location(2, 20, 4)
 
