@@ -16,7 +16,7 @@ import zmq
 from mmc.actors.contract import EVENTS, META, Note, Persist, Publish, Send, Subscribe
 from mmc.actors.reception import answer_fault
 from mmc.zeromq.clock import now
-from mmc.zeromq.sockets import connect, has_message, receive_frames, send_frames
+from mmc.zeromq.sockets import Watch, connect, receive_frames, send_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,10 +137,7 @@ class ServiceReactor:
         self._notes: dict[str, float] = {}
         self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
-        self._poller = zmq.Poller()
-        for socket in ports.readable():
-            self._poller.register(socket, zmq.POLLIN)
-        self._poller.register(self._stop, zmq.POLLIN)
+        self._watch = Watch((*ports.readable(), self._stop))
 
     def stop(self) -> None:
         """End the loop; may be called from a signal handler or another thread."""
@@ -167,22 +164,25 @@ class ServiceReactor:
             self._turn(_FINISH_TURN_S)
 
     def _turn(self, longest: float) -> None:
-        """Wait until something arrives or is due; take what arrived, up to a number, and do what is due."""
+        """Wait until something arrives or is due; take what arrived, up to a number, and do what was due."""
         deadline = self._actor.next_deadline()
-        wait = longest if deadline is None else min(longest, deadline - now())
-        for socket, _ in self._poller.poll(math.ceil(max(0.0, wait) * 1000)):
-            if isinstance(socket, zmq.Socket):
-                self._take_burst(socket)
-        deadline = self._actor.next_deadline()
-        moment = now()
-        if deadline is not None and deadline <= moment:
+        wait_s = longest if deadline is None else min(longest, deadline - now())
+        self._take_burst(math.ceil(max(0.0, wait_s) * 1000))
+        if deadline is not None and deadline <= (moment := now()):
             self.perform(self._actor.expire(moment))
 
-    def _take_burst(self, socket: zmq.Socket[bytes]) -> None:
+    def _take_burst(self, milliseconds: int) -> None:
+        """Wait, and take one message of each socket by turns until there is none."""
         for _ in range(_BURST):
-            if not has_message(socket):
+            readable = self._watch.wait(milliseconds)
+            if not readable:
                 return
-            self._receive(socket, receive_frames(socket))
+            milliseconds = 0
+            for each in readable:
+                if isinstance(each, int):
+                    os.eventfd_read(each)
+                else:
+                    self._receive(each, receive_frames(each))
 
     def _receive(self, socket: zmq.Socket[bytes], frames: Frames) -> None:
         moment = now()
