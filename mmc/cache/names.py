@@ -25,7 +25,7 @@ many objects: with them a look-up took three times as long.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from enum import IntEnum, auto
 from itertools import repeat
 from typing import TYPE_CHECKING
@@ -118,7 +118,7 @@ class Names:
     def __init__(self) -> None:
         """Nothing is known."""
         self._entries: dict[bytes, Entry] = {}
-        self._by_rank: dict[int, OrderedDict[int, Entry]] = {}
+        self._by_rank: defaultdict[int, OrderedDict[int, Entry]] = defaultdict(OrderedDict)
         self._highest: dict[int, int] = {}
         self._pack = msgpack.Packer().pack
 
@@ -145,10 +145,7 @@ class Names:
 
     def on_rank(self, rank: int) -> OrderedDict[int, Entry]:
         """A rank's replicas, coldest first."""
-        held = self._by_rank.get(rank)
-        if held is None:
-            held = self._by_rank[rank] = OrderedDict()
-        return held
+        return self._by_rank[rank]
 
     def page(self, rank: int, record: int, count: int) -> tuple[list[Entry], int, int]:
         """Readable entries from a cursor on, at most ``count`` records further, and the next cursor.
@@ -176,7 +173,7 @@ class Names:
         self._set_replicas(entry, places)
         entry.unconfirmed = places
         for place in places:
-            self._attach(entry, place)
+            self._by_rank[place.rank][place.record] = entry
         return entry
 
     def report(self, key: bytes, version: PackedVersion, size: int, place: Location) -> Entry:
@@ -186,7 +183,7 @@ class Names:
             entry = self._entries[key] = Entry(key, version, size)
         if place not in entry.replicas:
             self._set_replicas(entry, (*entry.replicas, place))
-        self._attach(entry, place)
+        self._by_rank[place.rank][place.record] = entry
         self._raise(place)
         entry.unconfirmed = _without(entry.unconfirmed, place)
         entry.move(NameEvent.REPORT)
@@ -240,9 +237,6 @@ class Names:
     def _set_replicas(self, entry: Entry, places: tuple[Location, ...]) -> None:
         entry.replicas = places
         entry.packed_replicas = self._pack(places)
-
-    def _attach(self, entry: Entry, place: Location) -> None:
-        self.on_rank(place.rank)[place.record] = entry
 
     def _raise(self, place: Location) -> None:
         if place.record >= self._highest.get(place.rank, 0):

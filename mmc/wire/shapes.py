@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Annotated, Any, NamedTuple, NewType, TypeGuard
 
-from mmc.identifiers import MAX_REPLICAS, Member, are_keys
+from mmc.identifiers import MAX_REPLICAS, Member, are_keys, is_key
 
 MAX_TEXT = 4096
 MAX_KEYS = 16384
@@ -22,7 +22,7 @@ class Shape(NamedTuple):
     """A field's name in the wire reference, and the test of a decoded value.
 
     Lists are tested as wholes: a test of each item by itself would cost more than all else that is done with
-    it.
+    it.  A list of one is tested by its item: a request about one key is waited for by every put.
     """
 
     name: str
@@ -41,7 +41,13 @@ def _is_tuple_of(value: object, kind: type) -> TypeGuard[tuple[Any, ...]]:
     return type(value) is tuple and len(value) <= MAX_KEYS and set(map(type, value)) <= {kind}
 
 
+def _is_one(value: object) -> TypeGuard[tuple[Any]]:
+    return type(value) is tuple and len(value) == 1
+
+
 def _are_uints(value: object) -> bool:
+    if _is_one(value):
+        return _is_uint(value[0])
     return _is_tuple_of(value, int) and _span(value, 0, _UINT64)
 
 
@@ -54,12 +60,20 @@ def _span(numbers: tuple[int, ...], low: int, high: int) -> bool:
 
 
 def _are_keys(value: object) -> bool:
+    if _is_one(value):
+        return type(value[0]) is bytes and is_key(value[0])
     return _is_tuple_of(value, bytes) and are_keys(value)
 
 
 def _are_rows(value: object, width: int) -> bool:
     """A tuple of tuples of ``width`` unsigned words."""
+    if _is_one(value):
+        return _is_row(value[0], width)
     return _is_tuple_of(value, tuple) and _have_words(value, width)
+
+
+def _is_row(value: object, width: int) -> bool:
+    return type(value) is tuple and len(value) == width and all(map(_is_uint, value))
 
 
 def _have_words(rows: tuple[tuple[Any, ...], ...], width: int) -> bool:
@@ -69,6 +83,8 @@ def _have_words(rows: tuple[tuple[Any, ...], ...], width: int) -> bool:
 
 def _are_places(value: object) -> bool:
     """A tuple of tuples of at most ``MAX_REPLICAS`` places."""
+    if _is_one(value) and _is_one(value[0]):
+        return _is_row(value[0][0], 3)
     if not _is_tuple_of(value, tuple) or max(map(len, value), default=0) > MAX_REPLICAS:
         return False
     places = tuple(chain.from_iterable(value))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from mmc.cache.names import NameState
@@ -66,14 +68,17 @@ def claim_names(
     naming: Naming, members: MembershipTable, client: int, claim: Claim, now: float
 ) -> replies.Claimed:
     """Take names for a client.  A key that stands in a message twice gets the outcome of its first."""
-    ranks = dict.fromkeys(place[0] for places in claim.places for place in places)
+    ranks = dict.fromkeys(map(itemgetter(0), chain.from_iterable(claim.places)))
     peers = {rank: members.peer(rank) for rank in ranks}
+    refused = {rank: code for rank, peer in peers.items() if (code := _refusal_of(peer))}
     versions = pack_versions((claim.birth, client, claim.counter, position) for position in claim.positions)
     codes: dict[bytes, Code] = {}
     for key, version, size, places in zip(claim.keys, versions, claim.sizes, claim.places, strict=True):
-        if key not in codes:
-            where = tuple(map(Location._make, places))
-            codes[key] = _refusal(where, peers) or naming.claim(key, version, size, where, now)
+        if key in codes:
+            continue
+        where = tuple([Location(*place) for place in places])
+        code = _refusal(where, refused) if refused or len(where) != 1 else _OK
+        codes[key] = code or naming.claim(key, version, size, where, now)
     return replies.Claimed(
         tuple(map(codes.__getitem__, claim.keys)),
         tuple((rank, peer.member.term) for rank, peer in peers.items() if peer is not None),
@@ -81,16 +86,20 @@ def claim_names(
     )
 
 
-def _refusal(places: tuple[Location, ...], peers: Mapping[int, Peer | None]) -> Code:
-    """What is wrong with the places of a claim; 0 if nothing is."""
-    there = [peers[place.rank] for place in places]
-    if not there or len({place.rank for place in places}) != len(there):
-        return Code.INVALID_ARGUMENT
-    if None in there:
+def _refusal_of(peer: Peer | None) -> Code:
+    """Why nothing can be claimed on a rank; 0 if it can."""
+    if peer is None:
         return Code.NO_SUCH_RANK
-    if any(peer.wipes for peer in there if peer is not None):
-        return Code.WRONG_STATE
-    return _OK
+    return Code.WRONG_STATE if peer.wipes else Code.OK
+
+
+def _refusal(places: tuple[Location, ...], refused: Mapping[int, Code]) -> Code:
+    """What is wrong with the places of a claim; 0 if nothing is."""
+    ranks = {place.rank for place in places}
+    if not places or len(ranks) != len(places):
+        return Code.INVALID_ARGUMENT
+    codes = {refused.get(rank, Code.OK) for rank in ranks}
+    return next((code for code in (Code.NO_SUCH_RANK, Code.WRONG_STATE) if code in codes), Code.OK)
 
 
 def confirm_records(naming: Naming, rank: int, confirmed: Confirmed) -> replies.Codes:

@@ -122,20 +122,18 @@ class Naming:
         if len(self.names) >= self._limits.objects_max:
             return Code.NO_SPACE
         for place in places:
-            if not self._supersede(place, is_rank_s_word=False):
+            there = self.names.at(place.rank, place.record)
+            if there is not None and not self._supersede(there, place, is_rank_s_word=False):
                 return Code.NO_SUCH_RANK
         self.claims.note(self.names.claim(key, version, size, places), now)
         return _OK
 
-    def _supersede(self, place: Location, *, is_rank_s_word: bool) -> bool:
+    def _supersede(self, there: Entry, place: Location, *, is_rank_s_word: bool) -> bool:
         """A record that may be written again has lost what it held under an older generation.
 
         A rank says so of itself.  A client may speak of a segment that is no more: against what a rank has
         confirmed its word is nothing, since no rank reuses what this service has not heard to be gone.
         """
-        there = self.names.at(place.rank, place.record)
-        if there is None:
-            return True
         old = next(p for p in (*there.replicas, *there.leaving) if p[:2] == (place.rank, place.record))
         is_confirmed = old in there.replicas and old not in there.unconfirmed
         if old.generation >= place.generation or (is_confirmed and not is_rank_s_word):
@@ -197,7 +195,8 @@ class Naming:
         """
         entry = self.names.get(key)
         there = self.names.at(place.rank, place.record)
-        if there is not None and there is not entry and not self._supersede(place, is_rank_s_word=True):
+        other = None if there is entry else there
+        if other is not None and not self._supersede(other, place, is_rank_s_word=True):
             return Code.NOT_FOUND
         if entry is not None and entry.state is NameState.CLAIMED and entry.version != version:
             self._displace(entry)
