@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from mmc.bench.failures import BenchError
 from mmc.config import load_config
-from mmc.wire.codec import Header, decode_body, decode_header, encode, encode_header
+from mmc.wire.codec import Header, decode_body, decode_header, encode, encode_body, encode_header
 from mmc.wire.operations import OLDEST_VERSION, WIRE_VERSION, Operation
 from mmc.wire.replies import Failure, Welcome
 from mmc.wire.requests import Hello
 from mmc.zeromq.chance import random63
-from mmc.zeromq.sockets import DEALER, connect, make_socket, new_context
+from mmc.zeromq.sockets import DEALER, connect, make_socket, new_context, receive_frames, send_frames
 
 if TYPE_CHECKING:
     from mmc.wire.operations import Message
@@ -49,34 +49,44 @@ class RawSession:
         Raises:
             BenchError: it is refused.
         """
-        _, frames = self.ask_all(message.operation, [encode(Header(0), message)[1:]])
-        return frames[0]
+        _, replies = self.ask_all(message.operation, [encode_body(message)])
+        return replies[0]
 
-    def ask_all(self, operation: Operation, bodies: Sequence[Frames]) -> tuple[float, list[Message]]:
-        """Send requests at once, and wait for all replies; returns how many seconds that took.
+    def ask_all(
+        self, operation: Operation, bodies: Sequence[Frames], at_once: int = 1
+    ) -> tuple[float, list[Message]]:
+        """Requests and their replies, ``at_once`` of them on their way until the last was sent.
 
-        The last reply alone is taken apart before the clock stops.
+        Returns:
+            How many seconds that took, and the replies, which are taken apart after the clock has stopped.
 
         Raises:
             BenchError: one is refused.
         """
-        first = self._sequence + 1
+        arrived: list[Frames] = []
         begun = perf_counter()
-        for body in bodies:
-            self._sequence += 1
-            header = Header(operation, self._session, self._sequence, 0, self._epoch, _PATIENCE_MS, first)
-            self._socket.send_multipart((encode_header(header), *body))
-        replies = [self._frames() for _ in bodies]
+        for number, body in enumerate(bodies):
+            if number >= at_once:
+                arrived.append(self._frames())
+            self._send(operation, body, unanswered=number - len(arrived))
+        arrived += [self._frames() for _ in bodies[len(arrived) :]]
         took = perf_counter() - begun
-        return took, [self._taken_apart(frames)[1] for frames in replies]
+        return took, [self._taken_apart(frames)[1] for frames in arrived]
+
+    def _send(self, operation: Operation, body: Frames, unanswered: int) -> None:
+        """A request; so many of those before it are not answered yet."""
+        self._sequence += 1
+        below = self._sequence - unanswered
+        header = Header(operation, self._session, self._sequence, 0, self._epoch, _PATIENCE_MS, below)
+        send_frames(self._socket, (encode_header(header), *body))
 
     def _receive(self) -> tuple[Header, Message]:
         return self._taken_apart(self._frames())
 
-    def _frames(self) -> list[bytes]:
+    def _frames(self) -> Frames:
         if not self._socket.poll(_PATIENCE_MS):
             raise BenchError("the meta service did not answer")
-        return self._socket.recv_multipart()
+        return receive_frames(self._socket)
 
     @staticmethod
     def _taken_apart(frames: Sequence[bytes]) -> tuple[Header, Message]:

@@ -98,12 +98,17 @@ CLOSE = Row("close", "close", Does.ONCE, Unit.MILLISECONDS)
 IDLE = Row("idle", "idle cluster, of a core", Does.ONCE, Unit.PERCENT)
 META_LOOKUP = Row("meta_lookup", "meta service: keys looked up", Does.ONCE, Unit.PER_SECOND)
 META_STORE = Row("meta_store", "meta service: objects stored", Does.ONCE, Unit.PER_SECOND)
-META_SCALE = Row("meta_scale", "meta service: look-up, many objects / few", Does.ONCE, Unit.TIMES)
+META_LOOKUP_CPU = Row("meta_lookup_cpu", "meta service: processor time of a key looked up", Does.ONCE)
+META_STORE_CPU = Row("meta_store_cpu", "meta service: processor time of an object stored", Does.ONCE)
+META_MISS_CPU = Row("meta_miss_cpu", "meta service: processor time of one missing key", Does.ONCE)
+META_SCALE = Row("meta_scale", "meta service: cost with many objects / few", Does.ONCE, Unit.TIMES)
 META_BYTES = Row("meta_bytes", "meta service: bytes of an object beyond its key", Does.ONCE, Unit.BYTES)
 
 FIRSTS = (FIRST_GET, FIRST_PUT)
 LIFE = (READY, CONNECT, CLOSE, IDLE)
-META = (META_LOOKUP, META_STORE, META_SCALE, META_BYTES)
+META = (
+    META_LOOKUP, META_STORE, META_LOOKUP_CPU, META_STORE_CPU, META_MISS_CPU, META_SCALE, META_BYTES,
+)  # fmt: skip
 ROWS = (*TIMED, *FIRSTS, POPULATE, *META, *LIFE)
 """All rows, in the order in which they are shown."""
 
