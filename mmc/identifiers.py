@@ -19,6 +19,7 @@ ANY_RANK = 4294967295
 
 MAX_KEY_BYTES = 255
 MAX_REPLICAS = 8
+_pack = msgpack.Packer().pack
 _WORD = 64
 _HALF = 32
 _HALF_MASK = 0xFFFFFFFF
@@ -43,8 +44,7 @@ PackedVersion = NewType("PackedVersion", bytes)
 
 def pack_versions(rows: Iterable[tuple[int, int, int, int]]) -> list[PackedVersion]:
     """Object versions, as they stand in messages."""
-    pack = msgpack.Packer().pack
-    return [pack(row) for row in rows]
+    return [_pack(row) for row in rows]
 
 
 def unpack_version(packed: PackedVersion) -> ObjectVersion:

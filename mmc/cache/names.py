@@ -121,6 +121,7 @@ class Names:
         self._by_rank: defaultdict[int, OrderedDict[int, Entry]] = defaultdict(OrderedDict)
         self._highest: dict[int, int] = {}
         self._pack = msgpack.Packer().pack
+        self._size = 0
 
     def __len__(self) -> int:
         """How many keys have an entry."""
@@ -167,11 +168,10 @@ class Names:
     def claim(self, key: bytes, version: PackedVersion, size: int, places: tuple[Location, ...]) -> Entry:
         """Take an absent key."""
         assert key not in self._entries
-        entry = Entry(key, version, size)
+        entry = self._entries[key] = self._made(key, version, size)
         entry.move(_CLAIM)
-        self._entries[key] = entry
-        self._set_replicas(entry, places)
-        entry.unconfirmed = places
+        entry.replicas = entry.unconfirmed = places
+        entry.packed_replicas = self._pack(places)
         for place in places:
             self._by_rank[place.rank][place.record] = entry
         return entry
@@ -180,7 +180,7 @@ class Names:
         """A rank reports a published record: of an absent key, or one more replica of an entry."""
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._entries[key] = Entry(key, version, size)
+            entry = self._entries[key] = self._made(key, version, size)
         if place not in entry.replicas:
             self._set_replicas(entry, (*entry.replicas, place))
         self._by_rank[place.rank][place.record] = entry
@@ -233,6 +233,12 @@ class Names:
         event = NameEvent.ABORT if entry.state is NameState.CLAIMED else NameEvent.VANISH
         entry.move(event)
         del self._entries[entry.key]
+
+    def _made(self, key: bytes, version: PackedVersion, size: int) -> Entry:
+        """A new entry; most objects have the size of the one before, and share the number."""
+        if size != self._size:
+            self._size = size
+        return Entry(key, version, self._size)
 
     def _set_replicas(self, entry: Entry, places: tuple[Location, ...]) -> None:
         entry.replicas = places

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, starmap
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -76,7 +76,7 @@ def claim_names(
     for key, version, size, places in zip(claim.keys, versions, claim.sizes, claim.places, strict=True):
         if key in codes:
             continue
-        where = tuple([Location(*place) for place in places])
+        where = tuple(starmap(Location, places))
         code = _refusal(where, refused) if refused or len(where) != 1 else _OK
         codes[key] = code or naming.claim(key, version, size, where, now)
     return replies.Claimed(

@@ -144,6 +144,15 @@ def test_commands_to_one_rank_are_of_no_concern_to_another(outboxes: Outboxes) -
     assert outboxes.ranks() == [1, 2]
 
 
+def test_ranks_that_commands_wait_for_are_told_once(outboxes: Outboxes) -> None:
+    """A rank is named when it has new commands, in the order of their coming, and not when it has gone."""
+    for rank in (2, 1, 3, 2):
+        evict(outboxes, rank)
+    outboxes.drop_rank(3)
+    assert outboxes.take_fresh() == [2, 1]
+    assert outboxes.take_fresh() == []
+
+
 def test_the_next_due_of_all_ranks_is_the_earliest(outboxes: Outboxes) -> None:
     """The meta service wakes for the rank that is due first."""
     for rank, now in ((1, 5.0), (2, 3.0), (3, 4.0)):

@@ -51,6 +51,19 @@ def test_a_rank_keeps_what_it_said_of_itself(table: MembershipTable) -> None:
     assert table.members() == (admitted,)
 
 
+def test_a_rank_is_known_by_the_session_that_it_joined_in(table: MembershipTable) -> None:
+    """A session is the rank's that joined in it, until that joins anew or goes."""
+    admit(table, 11)
+    joined = table.peer(0)
+    assert table.peer_in(111) is joined
+    assert table.peer_in(112) is None
+    table.admit(member(11), EPOCH, 500, 0.0)
+    assert table.peer_in(111) is None
+    assert table.peer_in(500) is table.peer(0)
+    table.give_up(0)
+    assert table.peer_in(500) is None
+
+
 def test_terms_grow_with_every_admission(table: MembershipTable) -> None:
     """No two admissions have one term, and the later is the higher, in a later epoch too."""
     terms = [admit(table, segment)[0].term for segment in (11, 12, 11, 12, 11)]

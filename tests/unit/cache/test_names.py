@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from itertools import product
 
+import msgpack
 import pytest
 
-from mmc.cache.names import TRANSITIONS, Entry, NameEvent, Names, NameState
-from mmc.identifiers import Location, ObjectVersion
+from mmc.cache.names import MISSING, TRANSITIONS, Entry, NameEvent, Names, NameState
+from mmc.identifiers import Location, ObjectVersion, unpack_version
 
 KEY = b"key"
 VERSION = ObjectVersion(1, 2, 3, 0).packed()
@@ -166,3 +167,20 @@ def test_entries_are_counted_and_walked() -> None:
     assert names.get(b"none") is None
     assert names.at(9, 9) is None
     assert names.at(1, 9) is None
+
+
+def test_keys_are_found_all_at_once() -> None:
+    """Each key is answered in its place, with one that stands for those that are missing."""
+    names, entry = claimed()
+    assert names.find((b"none", KEY, b"none")) == [MISSING, entry, MISSING]
+    assert MISSING.state is NameState.ABSENT
+    assert msgpack.unpackb(MISSING.packed_replicas) == []
+    assert unpack_version(MISSING.version) == (0, 0, 0, 0)
+
+
+def test_replicas_stand_ready_to_be_sent() -> None:
+    """What is packed of an entry's replicas and version is what they are."""
+    names, entry = readable()
+    names.withdraw(entry, THERE)
+    assert msgpack.unpackb(entry.packed_replicas, use_list=False) == entry.replicas == (HERE,)
+    assert unpack_version(entry.version) == ObjectVersion(1, 2, 3, 0)

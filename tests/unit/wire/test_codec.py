@@ -6,7 +6,7 @@ import msgpack
 import pytest
 
 from mmc.errors import Code, RemoteProtocolError
-from mmc.identifiers import Member
+from mmc.identifiers import Location, Member, ObjectVersion
 from mmc.wire.codec import (
     MAX_HEADER_BYTES,
     PLANS,
@@ -18,7 +18,7 @@ from mmc.wire.codec import (
     encode_header,
 )
 from mmc.wire.operations import OLDEST_VERSION, WIRE_VERSION, Message, Operation
-from mmc.wire.replies import Codes, Failure, Membership
+from mmc.wire.replies import Codes, Failure, Found, Membership, PackedFound
 from mmc.wire.requests import Confirm, Hello, Lookup, Pressure, StatusQuery
 from mmc.wire.sequence import Frames
 from mmc.wire.shapes import MAX_KEYS, MAX_TEXT, Raw
@@ -151,3 +151,20 @@ def test_what_is_not_a_message_is_refused(change: Callable[[Frames], Frames]) ->
 def test_a_message_without_raw_bytes_has_two_frames(frames: Frames) -> None:
     """A header and a body are all that most messages have."""
     assert len(frames) == 2
+
+
+@pytest.mark.parametrize("count", [0, 1, 20])
+def test_an_answer_whose_rows_are_packed_is_the_same_bytes(count: int) -> None:
+    """What the meta service makes of packed rows is what anyone makes of the rows."""
+    versions = tuple(ObjectVersion(1, 1 << 62, number, 0) for number in range(count))
+    places = tuple((Location(0, number, 2),) * (number % 3) for number in range(count))
+    codes, sizes, leased = (0,) * count, (4096,) * count, (1,) * count
+    packed = PackedFound(
+        [Code.OK] * count,
+        [version.packed() for version in versions],
+        list(sizes),
+        list(leased),
+        [msgpack.packb(row) for row in places],
+        7,
+    )
+    assert encode(Header(0), packed) == encode(Header(0), Found(codes, versions, sizes, leased, places, 7))
