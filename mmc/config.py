@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -168,6 +167,8 @@ def _as_typed(text: str, default: object) -> object:
 
 
 def _read(path: Path) -> dict[str, dict[str, object]]:
+    import tomllib  # noqa: PLC0415 - settled settings need none of it
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as reason:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from mmc.errors import InvalidArgument
-from mmc.logfile import LogFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from mmc.actors.contract import Audit
     from mmc.config import LogSettings
+    from mmc.logfile import LogFiles
 
     ExternLogger = Callable[[int, str], object]
 
@@ -113,6 +113,8 @@ def configure_log(settings: LogSettings, *, service: str = "", to_stderr: bool =
         earlier.close()
     if not settings.path:
         return
+    from mmc.logfile import LogFiles  # noqa: PLC0415 - most processes log to no file
+
     files = LogFiles(settings, name)
     try:
         files.open()
