@@ -1,19 +1,18 @@
-"""``python -m mmc.http OPTIONS``: the HTTP service as a meta service starts it; options are JSON."""
+"""``python -m mmc.http``: the HTTP service as a meta service starts it."""
 
 from __future__ import annotations
 
-import json
 import sys
 
 from mmc.errors import CacheError
 from mmc.http.server import run_http
 from mmc.process import tell_failure
-from mmc.services.launch import LaunchOptions, log_as
+from mmc.services.launch import hear, log_as
 
 
 def main() -> int:
     """Serve until stopped."""
-    options = LaunchOptions(**json.loads(sys.argv[1]))
+    options = hear()
     try:
         log_as("http", options)
         run_http(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -9,7 +10,7 @@ import subprocess
 from dataclasses import replace
 
 from mmc.errors import CacheError, CannotCreate, Code
-from mmc.services.launch import LaunchOptions, command_for
+from mmc.services.launch import LaunchOptions, command_for, told
 from mmc.zeromq.clock import now
 
 RESTARTS_PER_MINUTE = 10
@@ -19,13 +20,15 @@ _MINUTE_S = 60.0
 class Child:
     """One service process, restarted by the same command."""
 
-    def __init__(self, name: str, service: str, options: LaunchOptions) -> None:
-        """Not started yet."""
+    def __init__(self, name: str, service: str, options: LaunchOptions | None = None) -> None:
+        """Not started yet; without ``options``, :meth:`tell` gives them once they are known."""
         self.name = name
         self.service = service
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
+        self._parent_fd = -1
         self._ready: int | None = None
+        self._ready_fd = -1
         self._starts: list[float] = []
 
     @property
@@ -35,17 +38,34 @@ class Child:
         return self.process.pid
 
     def start(self, parent_fd: int) -> None:
-        """Start the process, in a group of its own: its signals come from the supervisor alone."""
+        """Start the process, in a group of its own: its signals come from the supervisor alone.
+
+        It serves as soon as it is told with what: at once, or by :meth:`tell`.
+        """
         self._starts = [at for at in self._starts if now() - at < _MINUTE_S] + [now()]
-        self._ready, ready_fd = os.pipe()
-        options = replace(self.options, parent_fd=parent_fd, ready_fd=ready_fd)
+        self._parent_fd = parent_fd
+        self._ready, self._ready_fd = os.pipe()
         self.process = subprocess.Popen(  # noqa: S603 - our own command
-            command_for(self.service, options),
-            pass_fds=(parent_fd, ready_fd),
-            stdin=subprocess.DEVNULL,
+            command_for(self.service),
+            pass_fds=(parent_fd, self._ready_fd),
+            stdin=subprocess.PIPE,
             process_group=0,
         )
-        os.close(ready_fd)
+        os.close(self._ready_fd)
+        if self.options is not None:
+            self.tell(self.options)
+
+    def tell(self, options: LaunchOptions) -> None:
+        """Tell the process what to serve with, now and whenever it is started again."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.options = options
+        words = told(replace(options, parent_fd=self._parent_fd, ready_fd=self._ready_fd))
+        with contextlib.suppress(BrokenPipeError):  # it has ended: whoever waits for it finds out
+            self.process.stdin.write(words)
+            self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
 
     @property
     def is_hopeless(self) -> bool:

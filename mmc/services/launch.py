@@ -1,15 +1,16 @@
 """Starts one service in this process: what ``mmc broker|meta|local`` and the supervisor's children run.
 
-Each service is imported by the function that runs it, and settings that were validated before are taken as
-they are: a process pays for what it uses alone, so that one that was killed is back the sooner.
+1. Each service is imported by the function that runs it, and settings that were validated before are taken
+   as they are: a process pays for what it uses alone, so that one that was killed is back the sooner.
+2. A process that another starts is told on its standard input what it serves with, and imports its service
+   before it looks there: services that need each other's addresses begin to start at the same time.
 """
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import json
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Mapping
@@ -25,8 +26,6 @@ from mmc.zeromq.addresses import is_loopback
 from mmc.zeromq.sockets import OPEN_TO_NETWORK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mmc.config import Config
 
 
@@ -109,6 +108,8 @@ def run_broker(options: LaunchOptions) -> None:
     tell_ready(options.ready_fd, server.urls._asdict())
     server.run()
     if orphaned.is_set() and options.run_dir:
+        import shutil  # noqa: PLC0415 - few brokers ever need it
+
         shutil.rmtree(options.run_dir, ignore_errors=True)
 
 
@@ -173,24 +174,45 @@ def log_as(service: str, options: LaunchOptions) -> None:
 SERVICES = {"broker": run_broker, "meta": run_meta, "local": run_local}
 
 
-def command_for(service: str, options: LaunchOptions) -> list[str]:
-    """The command line that starts a service as a process of its own."""
-    text = json.dumps(asdict(options))
+_MODULES = {
+    "broker": "brokers.server",
+    "meta": "mmc.services.meta_service",
+    "local": "mmc.services.local_service",
+}
+
+
+def command_for(service: str) -> list[str]:
+    """The command line of a service as a process of its own; :func:`told` is what its standard input gets."""
     if service == "http":
-        return [sys.executable, "-m", "mmc.http", text]
-    return [sys.executable, "-m", "mmc.services.launch", service, text]
+        return [sys.executable, "-m", "mmc.http"]
+    return [sys.executable, "-m", "mmc.services.launch", service]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def told(options: LaunchOptions) -> bytes:
+    """What a service process is told on its standard input, which ends there."""
+    return json.dumps(asdict(options)).encode()
+
+
+def hear() -> LaunchOptions:
+    """What this process is told on its standard input.
+
+    Raises:
+        SystemExit: whoever started it ended without a word.
+    """
+    words = sys.stdin.buffer.read()
+    if not words:
+        sys.exit(1)
+    return LaunchOptions(**json.loads(words))
+
+
+def main() -> int:
     """Start the service that a supervisor asks for."""
-    parser = argparse.ArgumentParser(prog="mmc.services.launch")
-    parser.add_argument("service", choices=sorted(SERVICES))
-    parser.add_argument("options", help="launch options as JSON")
-    parsed = parser.parse_args(arguments)
-    options = LaunchOptions(**json.loads(parsed.options))
+    service = sys.argv[1]
+    importlib.import_module(_MODULES[service])
+    options = hear()
     try:
-        log_as(parsed.service, options)
-        SERVICES[parsed.service](options)
+        log_as(service, options)
+        SERVICES[service](options)
     except CacheError as error:
         tell_failure(options.ready_fd, error)
         return 1

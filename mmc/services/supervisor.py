@@ -1,6 +1,7 @@
 """``mmc up``: a broker, a meta service and local services as child processes, kept alive together.
 
-1. Nothing is started before the memory for all of it was found to be there.
+1. Nothing is started before the memory for all of it was found to be there.  Then all of it is started at
+   once, and told the addresses that it needs as soon as there are some.
 2. A child that dies is started again on the same addresses, a limited number of times a minute: a
    restarted meta service knows its members, a restarted rank takes its segment up again.  The settings
    are those that were validated at the start, whatever has become of the files.
@@ -76,9 +77,27 @@ class Supervisor:
             CannotCreate: a service could not be made.
         """
         deadline = now() + self._ready_s
+        broker, meta, *ranks = self.children = [
+            Child("broker", "broker"),
+            Child("meta service", "meta"),
+            *(Child(f"local service {rank}", "local") for rank in range(self._locals)),
+        ]
+        for child in self.children:
+            child.start(self._parent_read)
+        asked = self._broker_options()
+        broker.tell(asked)
+        urls = broker.await_ready(deadline)
+        self.meta_url, self.events_url = urls["meta_url"], urls["events_url"]
+        broker.options = asked.bound_to(urls)
+        meta.tell(self._meta_options(broker.options))
+        for rank, child in enumerate(ranks):
+            child.tell(self._local_options(rank))
+        for child in (meta, *ranks):
+            child.await_ready(deadline)
+
+    def _broker_options(self) -> LaunchOptions:
         options = self._options
-        state = options.state_dir or str(self._run_dir)
-        broker = LaunchOptions(
+        return LaunchOptions(
             meta_url=options.meta_url,
             events_url=options.events_url or with_port(options.meta_url, 0),
             backend_url=f"ipc://{self._run_dir}/requests",
@@ -86,34 +105,25 @@ class Supervisor:
             settled=options.settled,
             run_dir=str(self._run_dir),
         )
-        urls = self._start(Child("broker", "broker", broker)).await_ready(deadline)
-        self.meta_url, self.events_url = urls["meta_url"], urls["events_url"]
-        self.children[0].options = broker.bound_to(urls)
-        meta = LaunchOptions(
-            backend_url=urls["backend_url"],
-            publish_url=urls["publish_url"],
-            events_url=urls["events_url"],
-            state_dir=state,
-            settled=options.settled,
-        )
-        self._start(Child("meta service", "meta", meta))
-        for rank in range(self._locals):
-            local = LaunchOptions(
-                meta_url=self.meta_url,
-                control_url=with_port(options.meta_url, 0),
-                settled=options.settled,
-                pool=self.pool,
-                rank=rank,
-                keep=False,
-            )
-            self._start(Child(f"local service {rank}", "local", local))
-        for child in self.children[1:]:
-            child.await_ready(deadline)
 
-    def _start(self, child: Child) -> Child:
-        self.children.append(child)
-        child.start(self._parent_read)
-        return child
+    def _meta_options(self, broker: LaunchOptions) -> LaunchOptions:
+        return LaunchOptions(
+            backend_url=broker.backend_url,
+            publish_url=broker.publish_url,
+            events_url=broker.events_url,
+            state_dir=self._options.state_dir or str(self._run_dir),
+            settled=broker.settled,
+        )
+
+    def _local_options(self, rank: int) -> LaunchOptions:
+        return LaunchOptions(
+            meta_url=self.meta_url,
+            control_url=with_port(self._options.meta_url, 0),
+            settled=self._options.settled,
+            pool=self.pool,
+            rank=rank,
+            keep=False,
+        )
 
     def facts(self) -> dict[str, object]:
         """What the ready line says."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from mmc.client import Client
 from mmc.config import load_config
-from mmc.services.launch import LaunchOptions, command_for
+from mmc.services.launch import LaunchOptions, command_for, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -55,8 +55,11 @@ class Service:
         ready, ready_fd = os.pipe()
         options = replace(self.options, ready_fd=ready_fd)
         self.process = subprocess.Popen(
-            command_for(self.service, options), pass_fds=(ready_fd,), stderr=subprocess.DEVNULL
+            command_for(self.service), pass_fds=(ready_fd,), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
+        assert self.process.stdin is not None
+        with self.process.stdin as words:
+            words.write(told(options))
         os.close(ready_fd)
         with os.fdopen(ready, "rb") as stream:
             readable, _, _ = select.select([stream], [], [], READY_S)
