@@ -15,6 +15,8 @@ from mmc.zeromq.clock import now
 
 RESTARTS_PER_MINUTE = 10
 _MINUTE_S = 60.0
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+"""Services do no linear algebra: numpy need not start a thread for each processor, which spin at first."""
 
 
 class Child:
@@ -49,6 +51,7 @@ class Child:
             command_for(self.service),
             pass_fds=(parent_fd, self._ready_fd),
             stdin=subprocess.PIPE,
+            env={**os.environ, **_ENVIRONMENT},
             process_group=0,
         )
         os.close(self._ready_fd)
