@@ -12,7 +12,9 @@ import resource
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from mmc.cli.findings import (
     FileFacts,
@@ -31,8 +33,9 @@ from mmc.cli.findings import (
     judge_python,
     judge_room,
 )
+from mmc.cli.options import META_URL, AsJson, ConfigFile, MetaUrl
 from mmc.cli.status import find_orphans
-from mmc.cli.terminal import connected, say, say_json
+from mmc.cli.terminal import connected, guarded, say, say_json
 from mmc.config import load_config
 from mmc.errors import CacheError, InvalidArgument
 from mmc.segments.directory import filesystem_of
@@ -59,19 +62,21 @@ _REQUIREMENT = re.compile(
 _NOT_FOR_USERS = "test"
 
 
-def examine(meta_url: str, config_path: str, timeout: float, *, as_json: bool) -> bool:
-    """Print every finding; True when nothing must be done.
-
-    Raises:
-        CacheError: -3000, a configured value is not allowed.
-    """
+@guarded
+def doctor(
+    meta_url: MetaUrl = META_URL,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a cluster that may be here.")] = 1.0,
+    config: ConfigFile = "",
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """Check this host, line by line; the exit status is 1 when something must be done."""
     if not timeout > 0:
         raise InvalidArgument("--timeout must be above 0")
-    config = load_config(config_path or None)
+    settings = load_config(config or None)
     findings = [
-        *_of_segments(config, config_path),
-        *_of_limits(config),
-        *_of_ports(meta_url, config_path, timeout),
+        *_of_segments(settings, config),
+        *_of_limits(settings),
+        *_of_ports(meta_url, config, timeout),
         *_of_host(),
         *_of_packages(),
     ]
@@ -81,7 +86,8 @@ def examine(meta_url: str, config_path: str, timeout: float, *, as_json: bool) -
     else:
         for finding in findings:
             say(finding.line())
-    return is_well
+    if not is_well:
+        raise typer.Exit(1)
 
 
 def _user() -> str:

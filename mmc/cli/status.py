@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mmc.cache.membership import MemberState
-from mmc.cli.terminal import connected, say_json
+from mmc.cli.options import META_URL, TIMEOUT_S, AsJson, ConfigFile, MetaUrl, Timeout
+from mmc.cli.terminal import connected, guarded, say_json
 from mmc.config import load_config
 from mmc.errors import CannotCreate
 from mmc.segments.directory import Orphan, SegmentDirectory
@@ -24,15 +25,17 @@ _HEADINGS = ("records", "evictions", "clients")
 _COUNTS = ("records", "free_records", "objects", "evictions", "clients")
 
 
-def print_status(meta_url: str, config_path: str, timeout: float, *, as_json: bool) -> None:
-    """Ask the meta service and print what it says, and which segments of this host nobody uses.
-
-    Raises:
-        CacheError: -3017, no answer within ``timeout`` seconds.
-    """
-    with connected(meta_url, config_path, timeout) as client:
+@guarded
+def status(
+    meta_url: MetaUrl = META_URL,
+    timeout: Timeout = TIMEOUT_S,
+    config: ConfigFile = "",
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """Show the cluster: its ranks, what they hold, hits and misses, and segments that nobody uses."""
+    with connected(meta_url, config, timeout) as client:
         report = client.status()
-    facts = collect(report, find_orphans(config_path))
+    facts = collect(report, find_orphans(config))
     if as_json:
         say_json(facts)
     else:

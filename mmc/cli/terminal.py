@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
-from mmc.client import Client
-from mmc.config import load_config
 from mmc.errors import CacheError, Code, InvalidArgument, error_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from mmc.client import Client
 
 _COMPLAINTS_MAX = 20
 P = ParamSpec("P")
@@ -68,6 +68,9 @@ def connected(meta_url: str, config_path: str, timeout: float) -> Iterator[Clien
     Raises:
         CacheError: -3000 a value is not allowed; -3017 no answer.
     """
+    from mmc.client import Client  # noqa: PLC0415 - services are no clients
+    from mmc.config import load_config  # noqa: PLC0415 - the same
+
     if not timeout > 0:
         raise InvalidArgument("--timeout must be above 0")
     config = load_config(config_path or None)
