@@ -39,7 +39,7 @@ from mmc.cli.terminal import connected, guarded, say, say_json
 from mmc.config import load_config
 from mmc.errors import CacheError, InvalidArgument
 from mmc.segments.directory import filesystem_of
-from mmc.services.local_service import layout_for
+from mmc.services.pool import layout_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from brokers.server import BrokerServer, BrokerUrls
 from mmc.segments.directory import SegmentDirectory
-from mmc.services.local_service import LocalServer, layout_for
+from mmc.services.local_service import LocalServer
 from mmc.services.meta_service import MetaServer
+from mmc.services.pool import layout_for
 from mmc.zeromq.chance import random63
 from mmc.zeromq.sockets import new_context
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmc.identifiers import ANY_RANK
 from mmc.services.hosted import HostedServices
 from mmc.services.launch import LaunchOptions
-from mmc.services.local_service import layout_for, pool_name
+from mmc.services.pool import layout_for, pool_name
 from mmc.zeromq.addresses import with_port
 from mmc.zeromq.chance import random63
 

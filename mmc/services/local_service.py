@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from typing import TYPE_CHECKING
 
 from mmc.actors.local import JOIN_REFUSED, RANK_LIVE, LocalActor
-from mmc.config import pool_bytes
 from mmc.errors import SENTENCES, CacheError, CannotCreate, Code, error_for
 from mmc.identifiers import ANY_RANK
 from mmc.log import get_log
 from mmc.segments.directory import SegmentDirectory, boot_id
-from mmc.segments.layout import Layout, plan_layout
 from mmc.segments.lockfile import HolderWatch
+from mmc.services.pool import layout_for, pool_name
 from mmc.wire.requests import Join
 from mmc.zeromq.addresses import is_loopback, reachable
 from mmc.zeromq.chance import random63
@@ -26,23 +24,12 @@ if TYPE_CHECKING:
 
     from mmc.config import Config
     from mmc.segments.directory import OwnedSegment
+    from mmc.segments.layout import Layout
     from mmc.zeromq.sockets import Context, Socket
 
 _SLOTS = 1024
 _LEAVING_S = 0.5
 _MARGIN_S = 3.0
-
-
-def layout_for(config: Config) -> Layout:
-    """The layout of a rank's segment under this configuration."""
-    capacity = pool_bytes(config.local.dram, "dram")
-    records = max(1, capacity // config.local.bytes_per_record)
-    return plan_layout(capacity, records, config.local.clients_max, config.local.pins_per_client)
-
-
-def pool_name(meta_url: str) -> str:
-    """The part of a segment's file name that tells clusters of one host apart."""
-    return re.sub(r"[^A-Za-z0-9.]+", "_", meta_url).strip("_")
 
 
 def own_segment(

@@ -1,7 +1,7 @@
 """``mmc up``: a broker, a meta service and local services as child processes, kept alive together.
 
-1. Nothing is started before the memory for all of it was found to be there.  Then all of it is started at
-   once, and told the addresses that it needs as soon as there are some.
+1. All services are started at once, and told what to serve with: nothing before the memory for all of it was
+   found to be there, and addresses as soon as there are some.
 2. A child that dies is started again on the same addresses, a limited number of times a minute: a
    restarted meta service knows its members, a restarted rank takes its segment up again.  The settings
    are those that were validated at the start, whatever has become of the files.
@@ -22,16 +22,17 @@ from typing import TYPE_CHECKING
 
 from mmc.errors import CacheError, CannotCreate, InvalidArgument
 from mmc.log import get_log
-from mmc.segments.directory import SegmentDirectory
 from mmc.services.child import RESTARTS_PER_MINUTE, Child
 from mmc.services.launch import LaunchOptions
-from mmc.services.local_service import layout_for, pool_name
+from mmc.services.pool import layout_for, pool_name
 from mmc.zeromq.addresses import with_port
 from mmc.zeromq.chance import random63
 from mmc.zeromq.clock import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from mmc.segments.directory import SegmentDirectory
 
 _READY_S = 30.0
 _ALLOCATED_PER_S = 256 << 20
@@ -43,23 +44,19 @@ class Supervisor:
     """A whole cluster on one host."""
 
     def __init__(self, options: LaunchOptions, locals_: int) -> None:
-        """Check that there is room for everything.
+        """Nothing is started yet.
 
         Raises:
-            CacheError: -3001 too little shared memory (both sizes and the remedy); -3002 the directory
-                cannot be used; -3000 an option makes no sense.
+            InvalidArgument: -3000, an option makes no sense.
         """
         if not 1 <= locals_ <= _MOST_LOCALS:
             raise InvalidArgument(f"--local must be 1 to {_MOST_LOCALS}, not {locals_}")
-        config = options.settings()
         self._log = get_log("up")
-        self._directory = SegmentDirectory(config.local.segment_dir, config.local.segment_mode)
-        self._directory.sweep(now_ms=int(now() * 1000))
-        size = locals_ * layout_for(config).total
-        self._directory.require(size)
-        self._ready_s = _READY_S + size / _ALLOCATED_PER_S
         self._options = options.settle()
         self._locals = locals_
+        self._size = locals_ * layout_for(self._options.settings()).total
+        self._ready_s = _READY_S + self._size / _ALLOCATED_PER_S
+        self._directory: SegmentDirectory | None = None
         self._run_dir = Path(tempfile.mkdtemp(prefix="mmc-"))
         self.pool = f"{pool_name(options.meta_url)}-{random63():x}"
         self._parent_read, self._parent_write = os.pipe()
@@ -74,7 +71,8 @@ class Supervisor:
         """Start everything and wait until it serves.
 
         Raises:
-            CannotCreate: a service could not be made.
+            CacheError: -3001 too little shared memory (both sizes and the remedy); -3002 the directory
+                cannot be used, or a service could not be made.
         """
         deadline = now() + self._ready_s
         broker, meta, *ranks = self.children = [
@@ -84,6 +82,7 @@ class Supervisor:
         ]
         for child in self.children:
             child.start(self._parent_read)
+        self._find_room()
         asked = self._broker_options()
         broker.tell(asked)
         urls = broker.await_ready(deadline)
@@ -94,6 +93,14 @@ class Supervisor:
             child.tell(self._local_options(rank))
         for child in (meta, *ranks):
             child.await_ready(deadline)
+
+    def _find_room(self) -> None:
+        from mmc.segments.directory import SegmentDirectory  # noqa: PLC0415 - while services import their own
+
+        local = self._options.settings().local
+        self._directory = SegmentDirectory(local.segment_dir, local.segment_mode)
+        self._directory.sweep(now_ms=int(now() * 1000))
+        self._directory.require(self._size)
 
     def _broker_options(self) -> LaunchOptions:
         options = self._options
@@ -188,8 +195,9 @@ class Supervisor:
         self._remove_files()
 
     def _remove_files(self) -> None:
-        self._directory.sweep(only=f"mmc-{self.pool}-")
-        self._directory.sweep(now_ms=int(now() * 1000))
+        if self._directory is not None:
+            self._directory.sweep(only=f"mmc-{self.pool}-")
+            self._directory.sweep(now_ms=int(now() * 1000))
         shutil.rmtree(self._run_dir, ignore_errors=True)
 
 

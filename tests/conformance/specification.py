@@ -40,7 +40,7 @@ from mmc.capi import (
     twoDim,
 )
 from mmc.client import Client
-from mmc.services.local_service import pool_name
+from mmc.services.pool import pool_name
 from mmc.wire.codec import Header, decode_body, decode_header, encode
 from mmc.wire.replies import Failure
 from mmc.wire.requests import Hello

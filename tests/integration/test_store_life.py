@@ -12,7 +12,7 @@ import pytest
 
 import mmc
 from mmc import DistributedObjectStore, LocalConfig
-from mmc.services.local_service import pool_name
+from mmc.services.pool import pool_name
 from tests.integration.processes import Cluster, finish, run_python, wait_until
 
 OWNER = """
