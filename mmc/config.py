@@ -86,8 +86,6 @@ def load_config(
     Raises:
         InvalidArgument: a file cannot be read, or a value is not allowed.
     """
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - settled settings need none of it
-
     merged = _Merged(_read(default_config_path()), str(default_config_path()))
     override = path or os.environ.get("MMC_CONFIG")
     if override:
@@ -97,15 +95,21 @@ def load_config(
         merged.take(section, {key: _as_typed(text, merged.tables[section].get(key))}, name)
     for section, changes in (overrides or {}).items():
         merged.take(section, changes, "this program")
+    config = _validated(merged) if merged.has_changes else restore_config(merged.tables)
+    _check_values(config, merged)
+    return config
+
+
+def _validated(merged: _Merged) -> Config:
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - what ships is known to be valid
+
     try:
-        config = TypeAdapter(Config).validate_json(json.dumps(merged.tables), strict=True, extra="forbid")
+        return TypeAdapter(Config).validate_json(json.dumps(merged.tables), strict=True, extra="forbid")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         source = merged.source(*map(str, first["loc"][:2]))
         raise InvalidArgument(f"{source}: {where} = {first['input']!r}: {first['msg']}") from None
-    _check_values(config, merged)
-    return config
 
 
 def restore_config(settled: Mapping[str, Mapping[str, object]]) -> Config:
@@ -129,6 +133,11 @@ class _Merged:
             raise InvalidArgument(f"{source}: there is no section [{section}]")
         self.tables[section] = {**self.tables[section], **table}
         self._sources.update(((section, key), source) for key in table)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether any value may be another than the default."""
+        return bool(self._sources)
 
     def source(self, section: str, key: str = "") -> str:
         """Where a key's value comes from."""

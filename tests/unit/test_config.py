@@ -17,6 +17,12 @@ def test_every_default_is_in_the_shipped_file_with_a_sentence() -> None:
     load_config()
 
 
+def test_what_ships_is_valid_though_nobody_validates_it() -> None:
+    """Validation, which any value of a user's brings about, changes nothing of the defaults."""
+    defaults = load_config()
+    assert load_config(overrides={"log": {"level": defaults.log.level}}) == defaults
+
+
 def test_a_file_overrides_what_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By argument and by MMC_CONFIG; everything else stays."""
     file = tmp_path / "mine.toml"
