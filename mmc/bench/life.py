@@ -44,7 +44,7 @@ def measure(settings: Settings, figures: Figures, caller: Hand, folder: Path) ->
     for _ in range(_QUICK_STARTS if settings.quick else _STARTS):
         with ExitStack() as ending:
             begun = perf_counter()
-            cluster = Program("mmc up", command, {"MMC_LOG_LEVEL": "warn"}, folder / "up.log")
+            cluster = Program("mmc up", command, {}, folder / "up.log")
             ending.callback(cluster.end)
             facts = json.loads(cluster.read_line(_READY_S))
             figures.add(READY.name, OURS, [perf_counter() - begun])

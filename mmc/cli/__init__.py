@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
-    """Run the command line; without its extra, say in one line what to install."""
+    """Run the command line; without its extra, say in one line what to install.
+
+    Nothing here does linear algebra: numpy need not start a thread for each processor, which spin at first.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from mmc.cli.commands import app  # noqa: PLC0415 - the extra may be missing
     except ModuleNotFoundError as missing:
