@@ -120,6 +120,7 @@ class LocalServer:
         self._started = now()
         self._patience = config.meta.suspect_ms / 1000 + _MARGIN_S
         self._on_live: Callable[[], None] | None = None
+        self._was_live = False
         self.failure: CacheError | None = None
         self._reactor = ServiceReactor(self.actor, ports, self._log, on_note=self._hear)
 
@@ -163,9 +164,11 @@ class LocalServer:
 
     def _hear(self, note: str) -> None:
         """Tell that the rank is live; give up joining when its predecessor would be suspect by now."""
-        if note == RANK_LIVE and self._on_live is not None:
-            self._on_live()
-            self._on_live = None
+        if note == RANK_LIVE and not self._was_live:
+            self._was_live = True
+            if self._on_live is not None:
+                self._on_live()
+            threading.Thread(target=self._populate, name="mmc-populate", daemon=True).start()
         elif note == JOIN_REFUSED and self.actor.term == 0:
             code = self.actor.refusal or Code.INTERNAL
             if code != Code.EXISTS or now() - self._started > self._patience:
@@ -174,17 +177,15 @@ class LocalServer:
                 self._reactor.stop()
 
     def run(self, on_live: Callable[[], None] | None = None) -> None:
-        """Serve until stopped; memory is populated meanwhile.
+        """Serve until stopped; memory is populated meanwhile, once the rank is live.
 
-        ``on_live`` is called once the rank is live.
+        ``on_live`` is called at that moment.
 
         Raises:
             CacheError: the meta service does not admit this rank: -3006 it is taken, -3013 there are
                 too many.
         """
         self._on_live = on_live
-        populating = threading.Thread(target=self._populate, name="mmc-populate", daemon=True)
-        populating.start()
         try:
             self._reactor.run(self.actor.start(now()))
             if not self._keep and self.failure is None:
