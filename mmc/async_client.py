@@ -62,6 +62,7 @@ class AsyncClient:
         except BaseException:  # boundary: clears away and raises again
             await client.close()
             raise
+        client._connection.populate()
         return client
 
     async def _run(self, ask: Callable[[ClientActor, float], Operation[T]], timeout: float | None) -> T:

@@ -75,6 +75,7 @@ class ClientLife:
         if code != Code.OK:
             connection.close(0.0)
             raise error_for(code, f"connecting to {self._meta_url}")
+        connection.populate()
         connection.warn()
         return connection
 

@@ -56,6 +56,7 @@ class Connection:
         self._views = 0
         self._views_lock = threading.RLock()
         self._closed = False
+        self._may_populate = threading.Event()
         self._calls_ended = False
         self.actor = ClientActor(
             self.client, config.client, config.local.reserve_ahead_bytes, random63, self._attach
@@ -97,8 +98,17 @@ class Connection:
             ).start()
         return segment
 
+    def populate(self) -> None:
+        """Let memory that is mapped be populated from now on.
+
+        While it connects it would stand still whenever it maps or allocates memory: the kernel does that
+        after the step of pages that it is at.
+        """
+        self._may_populate.set()
+
     def _populate(self, memory: Memory) -> None:
         """Make a segment's pages present in this process, so that no copy has to wait for them."""
+        self._may_populate.wait()
         if isinstance(memory, BufferMemory):
             for _ in memory.populate(0, len(memory), self.config.local.populate_step_bytes):
                 if self._closed:
@@ -157,6 +167,7 @@ class Connection:
         """Give everything back; views stay valid until they are closed."""
         with self._views_lock:
             self._closed = True
+        self._may_populate.set()
         self.reactor.close(patience_s)
 
     def _call_ended(self) -> None:
