@@ -161,7 +161,7 @@ class Supervisor:
                 if not child.is_running() and not self._stopping:
                     self._restart(child)
             _reap_strangers({child.pid for child in self.children})
-            select.select([self._wake_read], [], [], 1.0)
+            select.select([self._wake_read], [], [])
             while select.select([self._wake_read], [], [], 0)[0]:
                 os.read(self._wake_read, 512)
 
