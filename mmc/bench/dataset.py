@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     Block = npt.NDArray[np.uint8]
@@ -100,10 +102,21 @@ class Dataset:
 class Content:
     """The bytes of every object."""
 
-    def __init__(self, seed: int) -> None:
-        """Draw the pattern."""
+    def __init__(self, pattern: Block) -> None:
+        """Stretches of this pattern."""
+        self._pattern = pattern
+
+    @classmethod
+    def drawn(cls, seed: int) -> Self:
+        """Stretches of a random pattern."""
         words = np.random.default_rng(seed).integers(0, 1 << 63, _PATTERN_BYTES // 8, dtype=np.uint64)
-        self._pattern: Block = words.view(np.uint8)
+        return cls(words.view(np.uint8))
+
+    def in_memory_of(self, make: Callable[[int], Block]) -> Content:
+        """The same bytes in memory that is made by ``make``, of so many bytes."""
+        pattern = make(_PATTERN_BYTES)
+        pattern[:] = self._pattern
+        return Content(pattern)
 
     def of(self, part: Part, number: int) -> Block:
         """The bytes of an object, in place: not to be written to."""

@@ -25,7 +25,7 @@ class Desk:
     def __init__(self, dataset: Dataset) -> None:
         """No store is open."""
         self.dataset = dataset
-        self._content = Content(dataset.seed)
+        self._content = Content.drawn(dataset.seed)
         self._stores: dict[str, Store] = {}
         self._workloads: dict[str, Workload] = {}
 

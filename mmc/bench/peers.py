@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mmc.bench.columns import MEMCACHED, MOONCAKE, MOONCAKE_TCP, REDIS
+from mmc.bench.columns import MEMCACHED, MOONCAKE, MOONCAKE_SHM, MOONCAKE_TCP, REDIS
 from mmc.bench.contender import Contender
 from mmc.bench.desk import Desk
 from mmc.bench.processes import Hand, Program
@@ -42,6 +42,7 @@ NEEDS = {
     MEMCACHED: Need(("pymemcache",), ("memcached",)),
     MOONCAKE: Need(("mooncake",)),
     MOONCAKE_TCP: Need(("mooncake",)),
+    MOONCAKE_SHM: Need(("mooncake",)),
 }
 
 
@@ -92,6 +93,7 @@ class Peers:
             MEMCACHED: self._memcached,
             MOONCAKE: self._mooncake,
             MOONCAKE_TCP: self._mooncake_over_tcp,
+            MOONCAKE_SHM: self._mooncake_beside,
         }
         return makers[column]()
 
@@ -136,13 +138,9 @@ class Peers:
         return Contender(column, *hands)
 
     def _master(self, column: str) -> str:
-        spec = find_spec("mooncake")
-        assert spec is not None
-        assert spec.submodule_search_locations
-        program = Path(spec.submodule_search_locations[0]) / "mooncake_master"
         port, metrics = _free_port(), _free_port()
         words = (f"--rpc_port={port}", f"--metrics_port={metrics}", "--enable_metric_reporting=false")
-        master = self._program(column, str(program), *words)
+        master = self._program(column, _of_mooncake("mooncake_master"), *words)
         master.await_(lambda: _listens(port), _READY_S)
         return f"{_LOOPBACK}:{port}"
 
@@ -162,6 +160,28 @@ class Peers:
         hand.ask(_ASK_S, Desk.open, Where(column, address))
         hand.ask(_ASK_S, Desk.load, column)
         return Contender(column, hand, hand)
+
+    def _mooncake_beside(self) -> Contender:
+        """A client process that holds the objects, and one that shares memory with it, writes and reads."""
+        column = MOONCAKE_SHM
+        port = _free_port()
+        words = (f"--host={_LOOPBACK}", f"--port={port}", f"--global_segment_size={self._bytes // _MIB}MB",
+                 f"--master_server_address={self._master(column)}", "--metadata_server=P2PHANDSHAKE",
+                 "--protocol=tcp")  # fmt: skip
+        client = self._program(column, _of_mooncake("mooncake_client"), *words)
+        client.await_(lambda: _listens(port), _READY_S)
+        hand = self._hand(column, "process")
+        hand.ask(_ASK_S, Desk.open, Where(column, f"{_LOOPBACK}:{port}"))
+        hand.ask(_ASK_S, Desk.load, column)
+        return Contender(column, hand, hand)
+
+
+def _of_mooncake(program: str) -> str:
+    """A program that the Python package brings."""
+    spec = find_spec("mooncake")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return str(Path(spec.submodule_search_locations[0]) / program)
 
 
 def _answers(path: Path) -> bool:

@@ -58,9 +58,9 @@ class Workload:
         """Make buffers, touch all of them, and shuffle."""
         self._store = store
         self._dataset = dataset
-        self._content = content
+        self._content = content.in_memory_of(store.memory) if store.brings_memory else content
         self._chance = random.Random(seed)  # noqa: S311 - it is seeded so that a run can be repeated
-        memory = np.zeros(_TARGET_BYTES, np.uint8)
+        memory = store.memory(_TARGET_BYTES)
         memory.fill(1)
         store.adopt(memory)
         self._targets: dict[Part, list[Block]] = {}

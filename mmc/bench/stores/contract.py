@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from mmc.bench.dataset import Block, Part
 
 Call = Callable[[], object]
@@ -41,6 +43,13 @@ class Store(ABC):
     """Whether a get returns the objects' bytes instead of writing them into blocks."""
     keeps = True
     """Whether what was put can be read again: a floor keeps nothing."""
+
+    brings_memory = False
+    """Whether what is put must lie in memory of the store, too, as what is read into does."""
+
+    def memory(self, size: int) -> Block:
+        """Memory for blocks, of so many bytes."""
+        return np.zeros(size, np.uint8)
 
     def adopt(self, memory: Block) -> None:  # noqa: B027 - most stores need not know
         """Every block lies in memory that is announced here first."""

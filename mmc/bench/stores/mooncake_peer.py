@@ -1,10 +1,16 @@
-"""Mooncake Store, through its Python package: objects held by this process, or by another over TCP."""
+"""Mooncake Store, through its Python package: objects held by this process, or by another.
+
+Another process is reached over TCP, or through memory that it shares with this one: the "real client" beside.
+"""
 
 from __future__ import annotations
 
+import ctypes
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self, cast
+
+import numpy as np
 
 from mmc.bench.dataset import pieces_of
 from mmc.bench.stores.contract import Store
@@ -17,22 +23,27 @@ if TYPE_CHECKING:
     from mmc.bench.stores.contract import Call, Item
 
 _BUFFER_BYTES = 64 << 20
+_SHARED_BYTES = 256 << 20
 _HOST = "127.0.0.1"
 
 
 class MooncakeStore(Store):
-    """A client of a Mooncake master; it brings so many bytes of memory, or none."""
+    """A client of a Mooncake master."""
 
-    def __init__(self, master: str, bytes_held: int) -> None:
-        """Join.
+    def __init__(self) -> None:
+        """Not joined yet."""
+        self._store = import_module("mooncake.store").MooncakeDistributedStore()
+
+    def join(self, master: str, bytes_held: int) -> Self:
+        """Join, and bring so many bytes of memory, or none.
 
         Raises:
             CannotCreate: the master does not take it.
         """
-        self._store = import_module("mooncake.store").MooncakeDistributedStore()
         code = self._store.setup(_HOST, "P2PHANDSHAKE", bytes_held, _BUFFER_BYTES, "tcp", "", master)
         if code:
             raise CannotCreate(f"Mooncake's setup answered {code}")
+        return self
 
     def adopt(self, memory: Block) -> None:
         """Registers the memory."""
@@ -83,6 +94,35 @@ class MooncakeStore(Store):
     def close(self) -> None:
         """Leave."""
         self._store.close()
+
+
+class MooncakeSidecarStore(MooncakeStore):
+    """A "dummy client": what it is asked is done by a client process beside it, in memory that they share."""
+
+    brings_memory = True
+
+    def attach(self, client: str) -> Self:
+        """Use the client process that serves at this address.
+
+        Raises:
+            CannotCreate: it does not take us.
+        """
+        code = self._store.setup_dummy(_SHARED_BYTES, _BUFFER_BYTES, client)
+        if code:
+            raise CannotCreate(f"Mooncake's setup_dummy answered {code}")
+        return self
+
+    def memory(self, size: int) -> Block:
+        """Shared memory, registered: all that the process beside can read and write."""
+        address = self._store.alloc_from_mem_pool(size)
+        if not address:
+            raise CannotCreate(f"Mooncake's alloc_from_mem_pool has no {size} bytes")
+        memory: Block = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+        super().adopt(memory)
+        return memory
+
+    def adopt(self, memory: Block) -> None:
+        """Nothing: it was registered when it was made."""
 
 
 def _place(item: Item) -> tuple[str, int, int]:

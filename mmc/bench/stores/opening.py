@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmc.bench.columns import BARE, MEMCACHED, MEMMOVE, MOONCAKE, MOONCAKE_TCP, OURS, REDIS
+from mmc.bench.columns import BARE, MEMCACHED, MEMMOVE, MOONCAKE, MOONCAKE_SHM, MOONCAKE_TCP, OURS, REDIS
 from mmc.bench.stores.bare import Bare
 from mmc.bench.stores.memcached_peer import MemcachedStore
 from mmc.bench.stores.memmove import Memmove
-from mmc.bench.stores.mooncake_peer import MooncakeStore
+from mmc.bench.stores.mooncake_peer import MooncakeSidecarStore, MooncakeStore
 from mmc.bench.stores.ours import OurStore
 from mmc.bench.stores.redis_peer import RedisStore
 
@@ -32,7 +32,8 @@ def open_store(where: Where, dataset: Dataset, content: Content) -> Store:
         BARE: lambda: Bare(where.address),
         REDIS: lambda: RedisStore(where.address),
         MEMCACHED: lambda: MemcachedStore(where.address),
-        MOONCAKE: lambda: MooncakeStore(where.address, where.amount),
-        MOONCAKE_TCP: lambda: MooncakeStore(where.address, where.amount),
+        MOONCAKE: lambda: MooncakeStore().join(where.address, where.amount),
+        MOONCAKE_TCP: lambda: MooncakeStore().join(where.address, where.amount),
+        MOONCAKE_SHM: lambda: MooncakeSidecarStore().attach(where.address),
     }
     return openings[where.column]()

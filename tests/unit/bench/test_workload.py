@@ -21,7 +21,7 @@ def store() -> DictionaryStore:
 @pytest.fixture
 def workload(store: DictionaryStore) -> Workload:
     """What is measured of it."""
-    made = Workload(store, DATASET, Content(0), seed=0)
+    made = Workload(store, DATASET, Content.drawn(0), seed=0)
     made.load()
     return made
 
@@ -92,7 +92,7 @@ def test_keys_are_as_long_as_they_are_in_use() -> None:
 
 def test_objects_differ() -> None:
     """Objects of a size have different bytes, the same in every process."""
-    first, second = Content(7), Content(7)
+    first, second = Content.drawn(7), Content.drawn(7)
     for part in Part:
         assert first.of(part, 1).tobytes() == second.of(part, 1).tobytes()
         assert first.of(part, 1).tobytes() != first.of(part, 2).tobytes()
