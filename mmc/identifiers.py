@@ -17,6 +17,9 @@ TEXT = ("utf-8", "surrogateescape")
 ANY_RANK = 4294967295
 """The rank number that stands for "whichever is free"."""
 
+LAST_EPOCH = (1 << 31) - 1
+"""No service begins a later epoch: a term holds it in half a word."""
+
 MAX_KEY_BYTES = 255
 MAX_REPLICAS = 8
 _pack = msgpack.Packer().pack

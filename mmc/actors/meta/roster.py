@@ -4,7 +4,8 @@
 2. A rank that joins reports what it has published; what was listed for it and is not in the report is
    gone.  One that had been given up is told to wipe instead, so that nothing removed returns.
 3. A rank that knows an epoch as high as this service's, without having been admitted in it, was a
-   member of a cluster that this service knows nothing of: the epoch moves beyond it.
+   member of a cluster that this service knows nothing of: the epoch moves beyond it.  It moves a bounded
+   way: a number that no service can have reached is a damaged one, and would leave none to come.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgpack
 from mmc.actors.contract import Audit, Note, Persist
 from mmc.cache.membership import MembershipTable, Peer
 from mmc.errors import Code, error_for
-from mmc.identifiers import Location, Member, pack_versions
+from mmc.identifiers import LAST_EPOCH, Location, Member, pack_versions
 from mmc.wire.replies import Admitted, Codes, Pulse
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from mmc.wire.requests import Heartbeat, Join, Report
 
 _EPOCH_SHIFT = 32
-_LAST_EPOCH = (1 << 31) - 1
+_FURTHEST = 1 << 20
 _REPORTED_LEASE_PERCENT = 102
 _LATE_S = 0.5
 
@@ -65,13 +66,16 @@ class Roster:
             CacheError: -3000, no service has ever been in that epoch.
         """
         epoch = join.term >> _EPOCH_SHIFT
-        if epoch >= _LAST_EPOCH:
+        if not self._is_possible(epoch):
             raise error_for(Code.INVALID_ARGUMENT, f"a rank of epoch {epoch}")
         return epoch >= self.epoch and join.segment not in self._admitted
 
     def is_behind(self, epoch: int) -> bool:
         """Whether somebody has heard of an epoch that this service does not know: it must move beyond."""
-        return self.epoch < epoch < _LAST_EPOCH
+        return self.epoch < epoch and self._is_possible(epoch)
+
+    def _is_possible(self, epoch: int) -> bool:
+        return epoch < min(LAST_EPOCH, self.epoch + _FURTHEST)
 
     def begin_epoch(self, epoch: int, now: float) -> None:
         """Everyone must join and report again."""

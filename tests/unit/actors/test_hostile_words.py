@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from mmc.actors.contract import Send
+from mmc.actors.contract import Effect, Send
 from mmc.actors.meta import MetaActor
 from mmc.config import load_config
 from mmc.errors import Code
@@ -34,13 +35,14 @@ _UINT64_MAX = (1 << 64) - 1
 class Peer:
     """A session with a meta actor, spoken by hand."""
 
-    def __init__(self, actor: MetaActor, kind: PeerKind, client: int) -> None:
-        """Say hello."""
+    def __init__(self, actor: MetaActor, kind: PeerKind, client: int, *, epoch: int = 0) -> None:
+        """Say hello, as one who knows of an epoch."""
         self._actor = actor
         self._numbers = itertools.count(1)
         self._route = b"route %d" % client
         self._session = 0
-        welcome = self.ask(Hello(client, kind, 1, 1, 0))
+        hello = encode(Header(0, sequence=1, epoch=epoch or actor.epoch), Hello(client, kind, 1, 1, 0))
+        welcome = self._answer(actor.receive(self._route, hello, 1.0))
         assert isinstance(welcome, Welcome)
         self._session = welcome.session
         self._numbers = itertools.count(1)
@@ -54,7 +56,9 @@ class Peer:
     def tell(self, message: Message, now: float = 1.0) -> Message | None:
         """The answer to a request, if there is one at once."""
         header = Header(0, self._session, next(self._numbers), 0, self._actor.epoch, 5000)
-        effects = self._actor.receive(self._route, encode(header, message), now)
+        return self._answer(self._actor.receive(self._route, encode(header, message), now))
+
+    def _answer(self, effects: Sequence[Effect]) -> Message | None:
         for effect in effects:
             if isinstance(effect, Send) and effect.to == self._route:
                 return decode_body(decode_header(effect.frames), effect.frames)
@@ -111,6 +115,19 @@ def test_an_epoch_beyond_counting_is_refused(actor: MetaActor, term: int) -> Non
     assert refused.code == Code.INVALID_ARGUMENT
     assert actor.epoch == 1
     joined(actor, one_object())
+
+
+@pytest.mark.parametrize("epoch", [(1 << 31) - 2, 1 << 30])
+def test_nobody_moves_the_epoch_to_where_no_rank_may_return(actor: MetaActor, epoch: int) -> None:
+    """An epoch that no service can have reached is not believed, and ranks come back as before."""
+    stranger = Peer(actor, PeerKind.CLIENT, 2, epoch=epoch)
+    assert actor.epoch == 1
+    refused = stranger.ask(Join(ANY_RANK, epoch << 32, 78, 1, 1 << 20, 32, "/p", "u", 0, 0))
+    assert isinstance(refused, Failure)
+    assert refused.code == Code.INVALID_ARGUMENT
+    joined(actor, one_object())
+    rank = Peer(actor, PeerKind.RANK, 1)
+    assert isinstance(rank.ask(Join(0, 1 << 32 | 1, 77, 1, 1 << 20, 32, "/p", "u", 0, 0)), Admitted)
 
 
 def test_a_reported_lease_for_ever_is_cut_to_the_longest(actor: MetaActor) -> None:
