@@ -194,7 +194,7 @@ def open_segment(memory: Memory, size: int) -> Segment | None:
         return None
     capacity, records = words[AT_CAPACITY], words[AT_RECORDS]
     clients, pins = words[AT_CLIENTS], words[AT_PINS]
-    if max(capacity, records * RECORD_WORDS * WORD, clients * pins * WORD) > size or not records:
+    if max(capacity, clients, pins, records * RECORD_WORDS * WORD) > size or not records * clients * pins:
         return None
     layout = plan_layout(capacity, records, clients, pins)
     return Segment(memory, layout) if layout.total == size else None

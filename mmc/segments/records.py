@@ -8,7 +8,8 @@ even.  *Reading*: generation even, state, term, hash, key; copy; generation unch
 copied is worth nothing.  x86 keeps stores in order and loads in order, so no fence is needed in
 any of the three; where a store must be seen before a load, the callers fence and say why.
 
-Generation 0 never stands for anything: a record's first published generation is 2.
+Generation 0 never stands for anything: a record's first published generation is 2.  A stranger that may write
+the segment may store any generation; after the largest, which no honest record reaches, comes the first.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ FREE = 0
 PUBLISHED = 1
 _HALF = 32
 _HALF_MASK = 0xFFFFFFFF
+_GENERATIONS = (1 << 64) - 1
+_FIRST = 2
 
 
 def begin_write(segment: Segment, record: int, version: ObjectVersion) -> int:
@@ -56,7 +59,12 @@ def begin_write(segment: Segment, record: int, version: ObjectVersion) -> int:
     words[at + CLIENT] = version.client
     words[at + COUNTER] = version.counter
     words[at + BIRTH_INDEX] = version.epoch << _HALF | version.position
-    return generation + 1
+    return _after(generation)
+
+
+def _after(odd: int) -> int:
+    """The even generation after an odd one."""
+    return (odd + 1) & _GENERATIONS or _FIRST
 
 
 def describe(segment: Segment, record: int, key: bytes, hashed: int, size: int) -> None:
@@ -83,7 +91,7 @@ def abandon(segment: Segment, record: int) -> None:
     words, at = segment.words, segment.record_word(record)
     words[at + CLIENT] = words[at + COUNTER] = words[at + BIRTH_INDEX] = 0
     words[at + STATE] = FREE
-    words[at] = (words[at] | 1) + 1
+    words[at] = _after(words[at] | 1)
 
 
 def begin_invalidate(segment: Segment, record: int) -> None:

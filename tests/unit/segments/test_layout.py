@@ -85,6 +85,14 @@ def test_a_format_alone_is_no_segment() -> None:
     assert open_segment(memory, 8) is None
 
 
+def test_slots_that_no_memory_has_are_no_segment() -> None:
+    """Sizes that add up are not enough: whoever listed the slots of a row would never come to an end."""
+    layout = plan_layout(1 << 16, 8, 0, 1 << 40)
+    memory = heap_memory(layout.total)
+    format_segment(memory, layout, 1, 2, keep=False)
+    assert open_segment(memory, layout.total) is None
+
+
 def test_zeroed_memory_is_no_segment() -> None:
     """Memory that nobody has formatted is not opened."""
     assert open_segment(heap_memory(65536), 65536) is None

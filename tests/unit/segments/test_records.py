@@ -197,6 +197,19 @@ def test_lease_and_clock_are_words_of_their_own(segment: Segment) -> None:
     assert records.access_clocks(segment).tolist() == [77] + [0] * 7
 
 
+@pytest.mark.parametrize("scribbled", [(1 << 64) - 1, (1 << 64) - 2])
+def test_the_largest_generation_is_followed_by_the_first(segment: Segment, scribbled: int) -> None:
+    """Whatever a stranger stores as a generation, a record can be written, invalidated and written again."""
+    at = segment.record_word(0)
+    segment.words[at] = scribbled
+    records.begin_invalidate(segment, 0)
+    records.end_invalidate(segment, 0)
+    assert segment.words[at] == 2
+    segment.words[at] = scribbled
+    assert store(segment, 0, KEY) == 2
+    assert records.match(segment, 0, HASHED) == 2
+
+
 def test_a_new_object_inherits_no_lease(segment: Segment) -> None:
     """What is written into a record is not protected by the lease of what was there before."""
     store(segment, 0, KEY)
