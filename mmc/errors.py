@@ -98,6 +98,14 @@ _BY_CODE: dict[Code, type[CacheError]] = {
     kind.code: kind for kind in (InvalidArgument, NoSystemMemory, CannotCreate, AlreadyExists, NotFound)
 }
 
+_CODES = {int(code): code for code in Code}
+
+
+def told_code(number: int) -> Code:
+    """The code that a peer told; one that is not documented is a fault of the peer's, -1."""
+    return _CODES.get(number, Code.INTERNAL)
+
+
 SENTENCES: dict[Code, str] = {
     Code.OK: "done",
     Code.INTERNAL: "a fault inside the cache",

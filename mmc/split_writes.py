@@ -16,7 +16,6 @@ from mmc.actors.client import opening
 from mmc.address_book import AddressBook
 from mmc.arguments import Keys, whole_number
 from mmc.errors import Code, InvalidArgument, error_for
-from mmc.segments.extents import payload_position
 from mmc.segments.reader import Hit, has_passed, hit_at, touch
 from mmc.zeromq.clock import access_clock, now
 
@@ -50,13 +49,12 @@ class OpenWrite:
         self.lease_until = lease_until
         replica = draft.replicas[0]
         segment = replica.handle.segment
-        self.address = _memory_of(segment).address(payload_position(segment, replica.record))
+        self.address = _memory_of(segment).address(replica.at)
 
     def place_of(self, address: int) -> tuple[Segment, int]:
         """The segment and the byte in it that an address within this write means."""
         replica = self.draft.replicas[0]
-        segment = replica.handle.segment
-        return segment, payload_position(segment, replica.record) + address - self.address
+        return replica.handle.segment, replica.at + address - self.address
 
 
 class AllocatePlan:
@@ -293,7 +291,8 @@ class SplitWrites:
             self._entered()
             for place in info.places:
                 handle = self._client.connection.actor.ranks.get(place.rank)
-                hit = hit_at(handle.segment, place.record, place.generation) if handle else None
+                is_here = handle is not None and place.record < handle.segment.layout.records
+                hit = hit_at(handle.segment, place.record, place.generation) if handle and is_here else None
                 if hit is None:
                     addresses.append(0)
                     continue

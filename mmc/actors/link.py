@@ -15,7 +15,8 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from mmc.actors.contract import Send
-from mmc.errors import Code, RemoteProtocolError
+from mmc.errors import Code, RemoteProtocolError, told_code
+from mmc.identifiers import LAST_EPOCH
 from mmc.wire.codec import RETRY, Header, decode_body, decode_header, encode, encode_body, encode_header
 from mmc.wire.operations import OLDEST_VERSION, WIRE_VERSION, Message, Operation, PeerKind
 from mmc.wire.replies import Failure, Welcome
@@ -248,6 +249,9 @@ class Link:
         if self._hello_retry_at is None or header.sequence != self._hello_nonce:
             self.counters["unawaited replies"] += 1
             return
+        if header.epoch > LAST_EPOCH:
+            self.counters["malformed"] += 1
+            return
         self._hello_retry_at = None
         self.epoch = header.epoch
         self._session = welcome.session
@@ -361,9 +365,4 @@ def _deadline_ms(left_s: float) -> int:
 
 
 def _code_of(message: Message) -> Code:
-    if not isinstance(message, Failure):
-        return Code.OK
-    try:
-        return Code(message.code)
-    except ValueError:
-        return Code.INTERNAL
+    return told_code(message.code) if isinstance(message, Failure) else Code.OK

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mmc.actors.client.calls import Replies, Until
-from mmc.errors import Code
+from mmc.errors import Code, told_code
 from mmc.identifiers import Location, ObjectVersion, key_hash
 from mmc.segments.reader import Hit, check
 from mmc.wire import replies, requests
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mmc.actors.client.ranks import RankHandle
     from mmc.actors.client.service import ClientActor
     from mmc.actors.link import Ticket
+    from mmc.segments.layout import Segment
     from mmc.wire.operations import Message
 
 _AGAIN_S = 0.001
@@ -92,7 +93,7 @@ def lookup(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Opera
                 rows.append(_ABSENT)
                 continue
             where = tuple(Location(*place) for place in places)
-            rows.append(Row(Code(code), ObjectVersion(*version), size, bool(leased), where))
+            rows.append(Row(told_code(code), ObjectVersion(*version), size, bool(leased), where))
     return rows
 
 
@@ -144,7 +145,7 @@ def _read_place(client: ClientActor, key: bytes, row: Row) -> Hit | Code | None:
     here = [
         place
         for place in row.places
-        if place.rank in client.ranks and not client.ranks[place.rank].segment.is_dead
+        if place.rank in client.ranks and _is_in(client.ranks[place.rank].segment, place.record)
     ]
     for place in here:
         hit = check(client.ranks[place.rank].segment, place.record, key, hashed)
@@ -154,6 +155,11 @@ def _read_place(client: ClientActor, key: bytes, row: Row) -> Hit | Code | None:
     if row.code == Code.WRONG_STATE and len(here) == len(row.places):
         return Code.NOT_FOUND if client.is_view_current else None
     return None if here and row.code == Code.OK else Code.UNREACHABLE
+
+
+def _is_in(segment: Segment, record: int) -> bool:
+    """Whether there is such a record, in a segment that is to be believed: clients claim any numbers."""
+    return record < segment.layout.records and not segment.is_dead
 
 
 def query(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[ObjectInfo | Code]]:
@@ -184,7 +190,7 @@ def codes_for(
     for part, ticket in answers:
         reply = ticket.reply
         if isinstance(reply, replies.Codes) and len(reply.codes) == len(part):
-            codes += [Code(code) for code in reply.codes]
+            codes += [told_code(code) for code in reply.codes]
         else:
             codes += [_failed(ticket)] * len(part)
     return codes
@@ -249,7 +255,7 @@ def pin_by_message(
     try:
         yield Replies([ticket])
         if isinstance(ticket.reply, replies.Codes) and ticket.reply.codes:
-            code = Code(ticket.reply.codes[0])
+            code = told_code(ticket.reply.codes[0])
     finally:
         if code is None:
             handle.unpin_soon(slot)

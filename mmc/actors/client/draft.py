@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmc.identifiers import ObjectVersion, key_hash
+from mmc.segments.extents import payload_position
 
 if TYPE_CHECKING:
     from mmc.actors.client.ranks import RankHandle
@@ -12,9 +13,12 @@ if TYPE_CHECKING:
 
 
 class Replica:
-    """A reserved record that a draft is written to; ``generation`` is 0 until it is."""
+    """A reserved record that a draft is written to; ``generation`` is 0 until it is.
 
-    __slots__ = ("capacity", "generation", "handle", "record")
+    Its bytes begin at byte ``at`` of the segment, once :meth:`find_place` has found them.
+    """
+
+    __slots__ = ("at", "capacity", "generation", "handle", "record")
 
     def __init__(self, handle: RankHandle, record: int, capacity: int) -> None:
         """Reserved, not touched."""
@@ -22,6 +26,13 @@ class Replica:
         self.record = record
         self.capacity = capacity
         self.generation = 0
+        self.at = 0
+
+    def find_place(self, size: int) -> bool:
+        """See where the record's bytes lie; False when ``size`` of them are not all in the payload."""
+        segment = self.handle.segment
+        self.at = payload_position(segment, self.record)
+        return self.at + size <= segment.layout.total
 
 
 class Draft:

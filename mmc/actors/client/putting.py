@@ -26,10 +26,9 @@ from mmc.actors.client.calls import Copy, Operation, Outside, Replies, Until
 from mmc.actors.client.draft import Draft, Replica
 from mmc.actors.client.reserving import reserve_all
 from mmc.actors.client.service import ClientActor
-from mmc.errors import Code
+from mmc.errors import Code, told_code
 from mmc.identifiers import ObjectVersion
 from mmc.segments import index, records
-from mmc.segments.extents import payload_position
 from mmc.wire import replies, requests
 
 if TYPE_CHECKING:
@@ -112,12 +111,7 @@ def _put_chunk(
     ticket = claim(client, drafts, deadline)
     yield Outside(
         [
-            Copy(
-                replica.handle.segment.memory,
-                payload_position(replica.handle.segment, replica.record),
-                draft.size,
-                pieces[draft.key],
-            )
+            Copy(replica.handle.segment.memory, replica.at, draft.size, pieces[draft.key])
             for draft in drafts
             for replica in draft.replicas
         ]
@@ -139,8 +133,14 @@ def _refill(client: ClientActor, drafts: list[Draft]) -> None:
 def begin(
     client: ClientActor, drafts: list[Draft], replicas: int, preferred: Sequence[int], deadline: float
 ) -> Operation[list[Draft]]:
-    """Reserve records and write versions into them; returns the drafts that got theirs."""
+    """Reserve records and write versions into them; returns the drafts that got theirs.
+
+    -3018 where a rank's tables say of a record that its bytes lie outside of the payload.
+    """
     yield from reserve_all(client, drafts, replicas, preferred, deadline)
+    for draft in drafts:
+        if not all(replica.find_place(draft.size) for replica in draft.replicas):
+            give_up(client, draft, Code.NO_SUCH_RANK)
     begun = [draft for draft in drafts if draft.code is None]
     for draft in begun:
         for replica in draft.replicas:
@@ -205,7 +205,7 @@ def _take_claimed(
         elif code == Code.WRONG_STATE:
             pending.append(draft)
         else:
-            give_up(client, draft, Code(code))
+            give_up(client, draft, told_code(code))
     yield from on_granted(client, granted, deadline)
     return pending
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
+from operator import ge
 from typing import TYPE_CHECKING, NamedTuple
 
 from mmc.actors.link import Link, Ticket
@@ -97,7 +98,7 @@ class RankHandle:
         self._retry_at: float | None = None
 
     def _on_open(self, welcome: replies.Welcome, _now: float) -> None:
-        if self.slots is None:
+        if self.slots is None and welcome.row < self.segment.layout.clients:
             writes = self.segment.memory.writable
             self.slots = deque(own_slots(self.segment, welcome.row) if writes else ())
             self.asked = deque(asked_slots(self.segment, welcome.row))
@@ -160,9 +161,12 @@ class RankHandle:
         self._grants += 1
         grant = self._grants
         message = requests.Reserve(grant, needed, tuple(sizes))
-        return self.link.request(message, deadline, now, lambda ticket: self._granted(ticket, grant))
+        return self.link.request(message, deadline, now, lambda ticket: self._granted(ticket, message))
 
-    def _granted(self, ticket: Ticket, grant: int) -> None:
+    def _granted(self, ticket: Ticket, asked: requests.Reserve) -> None:
+        grant = asked.grant
+        if isinstance(ticket.reply, replies.Reserved) and not self._can_be(ticket.reply, asked):
+            ticket.reply, ticket.code = None, Code.INTERNAL
         if ticket is self._refill:
             self._refill = None
             if not isinstance(ticket.reply, replies.Reserved) or not ticket.reply.records:
@@ -172,6 +176,13 @@ class RankHandle:
         elif ticket in self._disowned:
             self._keep_granted(ticket)
         self._disowned.discard(ticket)
+
+    def _can_be(self, granted: replies.Reserved, asked: requests.Reserve) -> bool:
+        """Whether these are records of the segment, each once, and those waited for large enough."""
+        numbers = granted.records
+        fits = all(map(ge, granted.capacities, asked.sizes[: asked.needed]))
+        is_whole = len(numbers) >= asked.needed and len(set(numbers)) == len(numbers)
+        return fits and is_whole and max(numbers) < self.segment.layout.records
 
     def disown(self, ticket: Ticket) -> None:
         """Whoever asked is gone: what is granted is idle."""

@@ -20,6 +20,7 @@ from mmc.actors.local.obedience import Obedience, Outcome
 from mmc.actors.local.reporting import Reporting
 from mmc.actors.reception import Reception
 from mmc.errors import Code, RemoteProtocolError
+from mmc.identifiers import ANY_RANK
 from mmc.segments.layout import AT_RANK, AT_SERVE_UNTIL
 from mmc.wire import replies, requests
 from mmc.wire.codec import decode_body, decode_header
@@ -43,6 +44,7 @@ HELLO_REFUSED = "hello refused"
 
 _PATIENCE_S = 10.0
 _REJOIN_S = 0.5
+_LONGEST_SERVE_MS = 1 << 40
 
 
 class LocalActor:
@@ -192,7 +194,8 @@ class LocalActor:
     def _admitted(self, ticket: Ticket, number: int) -> None:
         if number != self._join_number:
             return
-        if not isinstance(ticket.reply, replies.Admitted):
+        admitted = ticket.reply
+        if not isinstance(admitted, replies.Admitted) or admitted.rank >= ANY_RANK:
             if ticket.code != Code.UNKNOWN_SEQUENCE:
                 self.refusal = ticket.code
                 if ticket.code == Code.EXISTS:  # while it was given up, another took its number
@@ -202,7 +205,6 @@ class LocalActor:
                 self._effects.append(Note(JOIN_REFUSED, ticket.code.name))
                 self._rejoin_at = self._now + _REJOIN_S
             return
-        admitted = ticket.reply
         self.refusal = None
         self.rank, self.term = admitted.rank, admitted.term
         self.keeper.segment.words[AT_RANK] = admitted.rank + 1
@@ -222,7 +224,7 @@ class LocalActor:
         self._report(number)
 
     def _serve_until(self, serve_ms: int, since: float) -> None:
-        self.keeper.segment.words[AT_SERVE_UNTIL] = int(since * 1000) + serve_ms
+        self.keeper.segment.words[AT_SERVE_UNTIL] = int(since * 1000) + min(serve_ms, _LONGEST_SERVE_MS)
 
     def _report(self, number: int) -> None:
         for part in self._reporting.parts(self._now):

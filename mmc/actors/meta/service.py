@@ -16,7 +16,7 @@ from mmc.cache.eviction import choose_victims, judge_named, warm
 from mmc.cache.membership import MemberState
 from mmc.cache.names import NameState
 from mmc.cache.tally import Tally
-from mmc.errors import CacheError, Code
+from mmc.errors import CacheError, Code, told_code
 from mmc.identifiers import unpack_version
 from mmc.wire import replies, requests
 from mmc.wire.codec import Header, encode
@@ -131,7 +131,7 @@ class MetaActor:
                 reply = confirm_records(self.naming, rank, confirmed)
             case requests.Acknowledge(ids, codes):
                 for number, code in zip(ids, codes, strict=True):
-                    self.naming.acknowledge(rank, number, _known(code), now)
+                    self.naming.acknowledge(rank, number, told_code(code), now)
             case requests.Pressure() as pressure:
                 reply = self._relieve(rank, pressure)
             case requests.Resync():
@@ -390,10 +390,3 @@ def _numbers(raw: bytes) -> tuple[int, ...]:
     if len(raw) % _UINT32:
         raise CacheError("not an array of uint32", Code.INVALID_ARGUMENT)
     return unpack(f"<{len(raw) // _UINT32}I", raw)
-
-
-def _known(code: int) -> Code:
-    try:
-        return Code(code)
-    except ValueError:
-        return Code.INTERNAL

@@ -1,0 +1,1 @@
+"""Bytes that nobody meant, and what they are turned into: messages, memory, the order of events."""
