@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from mmc.actors.contract import EVENTS, META
+from mmc.errors import InvalidArgument
 from mmc.zeromq.addresses import reachable
 from mmc.zeromq.sockets import connect, has_message, make_socket, receive_frames, send_frames
 
@@ -102,24 +103,29 @@ class ClientSockets:
         if member is None:
             return None
         if self._urls.get(rank) != member.control_url:
-            if rank in self._sockets:
-                self._close(rank)
-            connect(self._open(rank, zmq.DEALER), member.control_url, "control_url")
-            self._urls[rank] = member.control_url
-        return self._sockets[rank]
+            self._connect(rank, zmq.DEALER, member.control_url, "control_url")
+        return self._sockets.get(rank)
 
     def hear(self, told: str, topics: tuple[bytes, ...]) -> None:
         """Hear these topics, from where the meta service says."""
         url = self._events_url or reachable(told, self._meta_url)
         if self._urls.get(EVENTS) == url:
             return
-        if EVENTS in self._sockets:
-            self._close(EVENTS)
-        socket = self._open(EVENTS, zmq.SUB)
-        for topic in topics:
-            socket.setsockopt(zmq.SUBSCRIBE, topic)
-        connect(socket, url, "events_url")
-        self._urls[EVENTS] = url
+        self._connect(EVENTS, zmq.SUB, url, "events_url")
+        socket = self._sockets.get(EVENTS)
+        if socket is not None:
+            for topic in topics:
+                socket.setsockopt(zmq.SUBSCRIBE, topic)
+
+    def _connect(self, address: int, kind: int, url: str, setting: str) -> None:
+        """Make a new socket to where another says; there is none where that is no URL."""
+        if address in self._sockets:
+            self._close(address)
+        try:
+            connect(self._open(address, kind), url, setting)
+        except InvalidArgument:
+            self._close(address)
+        self._urls[address] = url
 
     def _open(self, address: int, kind: int) -> zmq.Socket[bytes]:
         socket = make_socket(self._context, kind, self._wire, self._broker)

@@ -15,6 +15,7 @@ import zmq
 
 from mmc.actors.contract import EVENTS, META, Note, Persist, Publish, Send, Subscribe
 from mmc.actors.reception import answer_fault
+from mmc.errors import InvalidArgument
 from mmc.zeromq.clock import now
 from mmc.zeromq.sockets import Watch, connect, receive_frames, send_frames
 
@@ -83,7 +84,11 @@ class Ports:
         self._send(self.publisher, (effect.topic, *effect.frames))
 
     def subscribe(self, effect: Subscribe) -> None:
-        """Hear these topics from this URL, and no others."""
+        """Hear these topics from this URL, and no others.
+
+        Raises:
+            InvalidArgument: the URL is none; nothing is heard from now on.
+        """
         if self.events is None:
             return
         for topic in set(self._topics) - set(effect.topics):
@@ -95,6 +100,7 @@ class Ports:
         if url != self._events_url:
             if self._events_url:
                 self.events.disconnect(self._events_url)
+                self._events_url = ""
             connect(self.events, url, "events_url")
             self._events_url = url
 
@@ -208,11 +214,18 @@ class ServiceReactor:
                 case Publish():
                     self._ports.publish(effect)
                 case Subscribe():
-                    self._ports.subscribe(effect)
+                    self._subscribe(effect)
                 case Persist(data):
                     self._write_down(data)
                 case Note(event, detail, audit):
                     self._note(event, detail, audit)
+
+    def _subscribe(self, effect: Subscribe) -> None:
+        """Hear events; where they are heard is another's word, and what it lacks is asked for in any case."""
+        try:
+            self._ports.subscribe(effect)
+        except InvalidArgument as wrong:
+            self._note("events are not heard", wrong.sentence)
 
     def _write_down(self, data: bytes) -> None:
         """Persist; where that fails the service goes on, since its ranks know their terms themselves."""

@@ -1,0 +1,1 @@
+"""Sockets without anybody at their other ends."""
