@@ -77,18 +77,20 @@ class Connection:
         self.reactor.start()
 
     def _attach(self, member: Member) -> Segment | None:
-        """Map a member's segment if it is on this host; without a lock file it cannot be written."""
+        """Map a member's segment if it is on this host; without a lock file it cannot be written.
+
+        Its path is another's word: nothing is made there before the segment was found.
+        """
         if member.boot != self._boot:
             return None
+        segment = open_shared(member.path, member.segment)
         directory = Path(member.path).parent
-        writable = True
-        if directory not in self._locks:
+        if segment is not None and directory not in self._locks:
             try:
                 mode = self.config.local.segment_mode
                 self._locks[directory] = ClientLock(directory, self.client, mode)
             except CacheError:
-                writable = False
-        segment = open_shared(member.path, member.segment, writable=writable)
+                segment = open_shared(member.path, member.segment, writable=False)
         self._look_for_obstacle(member.path, segment)
         if segment is not None and isinstance(segment.memory, BufferMemory):
             segment.memory.copy_from, segment.memory.copy_to = self.readers.copy, self.writers.copy

@@ -32,7 +32,7 @@ from mmc.segments.layout import (
     format_segment,
     open_segment,
 )
-from mmc.segments.lockfile import close_at_fork, is_at, is_free, open_locked, try_lock
+from mmc.segments.lockfile import AMONG_OTHERS, close_at_fork, is_at, is_free, open_locked, try_lock
 from mmc.segments.mapping import BufferMemory, map_descriptor
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class SegmentDirectory:
             if spare and path.name.startswith(spare):
                 continue
             try:
-                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                descriptor = os.open(path, os.O_RDWR | AMONG_OTHERS)
             except OSError:
                 continue
             try:
@@ -188,7 +188,7 @@ class SegmentDirectory:
         found = []
         for path in sorted(self.path.glob("mmc-*.dram")):
             try:
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                descriptor = os.open(path, os.O_RDONLY | AMONG_OTHERS)
             except OSError:
                 continue
             try:
@@ -234,7 +234,7 @@ def open_shared(path: str, identity: int, *, writable: bool = True) -> Segment |
     modes = ((os.O_RDWR, True), (os.O_RDONLY, False))
     for flags, writes in modes if writable else modes[1:]:
         try:
-            descriptor = os.open(path, flags | os.O_CLOEXEC)
+            descriptor = os.open(path, flags | AMONG_OTHERS)
         except PermissionError:
             continue
         except (OSError, ValueError):
@@ -254,7 +254,7 @@ def obstacle_of(path: str) -> str:
     """What keeps this process from the full use of a segment of its host, and the remedy; "": nothing."""
     try:
         state = Path(path).stat()
-    except OSError:
+    except (OSError, ValueError):
         return ""
     reads, writes = os.access(path, os.R_OK), os.access(path, os.W_OK)
     if reads and writes:

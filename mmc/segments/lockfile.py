@@ -7,7 +7,9 @@ lock knows that the holder is dead.
 1. The descriptor is close-on-exec, and a forked child closes its copy (it never unlocks: that would
    release the parent's lock).  So it does with every descriptor whose lock is to end with this process.
 2. After locking, the path must still name the locked file, or a cleaner was faster: try again.
-3. The rank opens the file when the client says hello, keeps its own descriptor, and judges only
+3. Directories like ``/dev/shm`` are everybody's: what is opened there under a name that others could give
+   away is not followed if it is a link, and not waited for if it is a pipe.
+4. The rank opens the file when the client says hello, keeps its own descriptor, and judges only
    files that were named by a hello.
 """
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 _PATIENCE_S = 0.03
 _CLIENT_PATIENCE_S = 1.0
 _TURN_S = 0.001
+AMONG_OTHERS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""How files are opened in a directory that strangers can write."""
 
 
 def client_lock_name(client: int) -> str:
@@ -64,7 +68,7 @@ def open_locked(path: Path, flags: int, mode: int, patience_s: float = _PATIENCE
     """
     until = time.monotonic() + patience_s
     while True:
-        descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
+        descriptor = os.open(path, flags | AMONG_OTHERS, mode)
         is_held = not try_lock(descriptor)
         if not is_held and is_at(descriptor, path):
             return descriptor
@@ -158,7 +162,7 @@ class HolderWatch:
         if client in self._descriptors:
             return not self.is_dead(client)
         try:
-            descriptor = os.open(self._directory / client_lock_name(client), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._directory / client_lock_name(client), os.O_RDONLY | AMONG_OTHERS)
         except OSError:
             return False
         if try_lock(descriptor):
