@@ -47,6 +47,7 @@ class LeasesMachine(RuleBasedStateMachine):
     @invariant()
     def every_key_is_leased_until_its_last_end(self) -> None:
         """S4: a lease counts until its end, and not after it was dropped."""
+        self.leases.check()
         for key in (b"a", b"b", b"c"):
             ends = [until for lease, until in self.ends.items() if lease[0] == key]
             assert self.leases.until(key) == max(ends, default=0.0)

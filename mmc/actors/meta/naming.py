@@ -381,6 +381,7 @@ class Naming:
     def check(self) -> None:
         """Invariants of the tables, and that every wait has a command that will end it."""
         self.names.check()
+        self.leases.check()
         for entry in self.names:
             if entry.unconfirmed or entry.state is NameState.CLAIMED:
                 assert entry.key in self.claims, entry.key

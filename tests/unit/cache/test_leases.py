@@ -66,3 +66,21 @@ def test_a_key_that_is_gone_is_not_leased() -> None:
     leases.add(b"key", 2, 40.0)
     leases.expire(20.0)
     assert leases.until(b"key") == 40.0
+
+
+def test_leases_that_are_extended_all_the_time_take_no_more_room() -> None:
+    """However often leases are given again, ended and given anew, only what is leased is kept."""
+    leases = Leases()
+    for turn in range(5000):
+        leases.add(b"kept", 1, 1000.0 + turn)
+        leases.add(b"shorter", 1, 90_000.0 - turn)
+        leases.remove(b"shorter", 1)
+        leases.add(b"gone", 1, 2000.0)
+        leases.forget(b"gone")
+        leases.check()
+        assert leases.queued < 100
+    leases.expire(5998.5)
+    assert leases.until(b"kept") == 5999.0
+    leases.expire(5999.0)
+    leases.check()
+    assert len(leases) == 0
