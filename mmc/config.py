@@ -207,6 +207,7 @@ def _check_values(config: Config, merged: _Merged) -> None:
 def _relations(config: Config) -> tuple[tuple[bool, str, str, str], ...]:
     """What must hold between limits: whether it does, and how to say it."""
     meta, local, client, broker = config.meta, config.local, config.client, config.broker
+    wire = config.wire
     low, high = meta.evict_threshold_low_percent, meta.evict_threshold_high_percent
     above, within = "must be below", "must not exceed"
     return (
@@ -220,6 +221,7 @@ def _relations(config: Config) -> tuple[tuple[bool, str, str, str], ...]:
         (client.retry_max_ms <= client.timeout_ms, "client.retry_max_ms", within, "client.timeout_ms"),
         (client.retry_max_ms <= client.unanswered_ms, "client.retry_max_ms", within, "client.unanswered_ms"),
         (config.log.file_count >= _FILES_MIN, "log.file_count", "must be at least", str(_FILES_MIN)),
+        (wire.window_bytes <= wire.replies_max_bytes, "wire.window_bytes", within, "wire.replies_max_bytes"),
         (client.keys_per_message <= _WIRE_KEYS, "client.keys_per_message", within, str(_WIRE_KEYS)),
         (
             broker.heartbeat_ms < broker.heartbeat_timeout_ms,

@@ -14,9 +14,11 @@ class WireLimits:
 
     window_requests: int
     window_bytes: int
+    replies_max_bytes: int
     sessions_max: int
     session_idle_ms: int
     message_max_bytes: int
+    topic_max_bytes: int
     queue_messages: int
 
 
@@ -27,6 +29,7 @@ class MetaLimits:
     claim_check_ms: int
     command_repeat_ms: int
     commands_per_event: int
+    commands_max: int
     suspect_ms: int
     serve_ms: int
     grace_ms: int

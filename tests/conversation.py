@@ -42,7 +42,16 @@ CLIENT_LIMITS = ClientLimits(
 
 def wire_limits(width: int, window_bytes: int = 1 << 20, sessions_max: int = 1000) -> WireLimits:
     """The limits of a service with a window of this width."""
-    return WireLimits(width, window_bytes, sessions_max, int(1000 * IDLE_S), 1 << 20, 100)
+    return WireLimits(
+        window_requests=width,
+        window_bytes=window_bytes,
+        replies_max_bytes=1 << 24,
+        sessions_max=sessions_max,
+        session_idle_ms=int(1000 * IDLE_S),
+        message_max_bytes=1 << 20,
+        topic_max_bytes=1024,
+        queue_messages=100,
+    )
 
 
 def number_of(message: object) -> int:

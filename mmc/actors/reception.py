@@ -74,6 +74,7 @@ class Reception:
         self._sessions: OrderedDict[int, Session] = OrderedDict()
         self._parted: OrderedDict[int, None] = OrderedDict()
         self._in_flight: dict[tuple[int, int], Request] = {}
+        self._stored = 0
         self.counters: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -198,7 +199,23 @@ class Reception:
                 return []
             keep = request.message.mutates
             session.window.finish(request.sequence, frames if keep else None)
+            if keep:
+                self._stored += sum(map(len, frames))
+                if self._stored > self._limits.replies_max_bytes:
+                    self._forget_replies()
         return [Send(request.source, frames)]
+
+    def _forget_replies(self) -> None:
+        """Make room for replies to come: those of the sessions that were heard least lately go first.
+
+        ``_stored`` counts what was stored and not what was acknowledged since, so that it is seldom looked.
+        """
+        self._stored = sum(session.window.bytes for session in self._sessions.values())
+        for session in self._sessions.values():
+            if 2 * self._stored <= self._limits.replies_max_bytes:
+                return
+            self.counters["replies forgotten"] += 1
+            self._stored -= session.window.forget_replies()
 
     def fail(self, request: Request, code: Code, sentence: str) -> list[Effect]:
         """Refuse a request as a whole."""
@@ -225,6 +242,8 @@ class Reception:
         """Invariants: windows are bounded, and only numbers in flight are awaited."""
         for session in self._sessions.values():
             session.window.check()
+        stored = sum(session.window.bytes for session in self._sessions.values())
+        assert stored <= self._stored <= self._limits.replies_max_bytes
         assert not any(request.replied for request in self._in_flight.values())
 
 

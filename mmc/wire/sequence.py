@@ -97,6 +97,19 @@ class ReplyWindow:
         assert isinstance(reply, tuple)
         return reply
 
+    @property
+    def bytes(self) -> int:
+        """What is stored, in bytes."""
+        return self._bytes
+
+    def forget_replies(self) -> int:
+        """Forget all that is stored; returns how many bytes that were."""
+        forgotten, self._bytes = self._bytes, 0
+        for number, mark in self._marks.items():
+            if isinstance(mark, tuple):
+                self._marks[number] = _Mark.FORGOTTEN
+        return forgotten
+
     def _forget_below(self, number: int) -> None:
         for old in range(self._floor, number):
             mark = self._marks.pop(old, None)

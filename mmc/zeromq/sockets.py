@@ -46,7 +46,9 @@ def make_socket(context: Context, kind: int, wire: WireLimits, broker: BrokerLim
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.SNDHWM, wire.queue_messages)
     socket.setsockopt(zmq.RCVHWM, wire.queue_messages)
-    socket.setsockopt(zmq.MAXMSGSIZE, wire.message_max_bytes)
+    is_told_topics = kind in (zmq.PUB, zmq.XPUB)
+    longest = wire.topic_max_bytes if is_told_topics else wire.message_max_bytes
+    socket.setsockopt(zmq.MAXMSGSIZE, longest)
     socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, broker.heartbeat_ms)

@@ -24,8 +24,16 @@ from tests.fuzz.hostile_frames import draw_frames
 
 _ROUTES = (b"one", b"two", b"three")
 _CONFIG = load_config()
-_WIRE = replace(_CONFIG.wire, window_requests=8, window_bytes=4096, sessions_max=6)
-_META = replace(_CONFIG.meta, objects_max=12, ranks_max=4, commands_per_event=3, serve_ms=3000, grace_ms=1000)
+_WIRE = replace(_CONFIG.wire, window_requests=8, window_bytes=4096, sessions_max=6, replies_max_bytes=8192)
+_META = replace(
+    _CONFIG.meta,
+    objects_max=12,
+    ranks_max=4,
+    commands_per_event=3,
+    commands_max=20,
+    serve_ms=3000,
+    grace_ms=1000,
+)
 _CLIENT = 0xC11E
 _SILENCE_S = 6
 _LAST_EPOCH = (1 << 31) - 2

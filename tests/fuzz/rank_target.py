@@ -26,7 +26,7 @@ from tests.fuzz.hostile_memory import HostileMemory, scribble_somewhere
 from tests.heap import BOOT, IDENTITY, store
 
 _CONFIG = load_config()
-_WIRE = replace(_CONFIG.wire, window_requests=8, window_bytes=4096, sessions_max=6)
+_WIRE = replace(_CONFIG.wire, window_requests=8, window_bytes=4096, sessions_max=6, replies_max_bytes=8192)
 _LOCAL = replace(_CONFIG.local, report_records=3, waiting_reserves_max=4, bytes_per_record=4096)
 _LAYOUT = plan_layout(1 << 18, 12, 2, 8)
 _EPOCH = 1

@@ -10,15 +10,18 @@ from mmc.limits import ClientLimits, LocalLimits, MetaLimits, WireLimits
 WIRE = WireLimits(
     window_requests=64,
     window_bytes=65536,
+    replies_max_bytes=1 << 20,
     sessions_max=4096,
     session_idle_ms=600_000,
     message_max_bytes=1 << 20,
+    topic_max_bytes=1024,
     queue_messages=1024,
 )
 META = MetaLimits(
     claim_check_ms=200,
     command_repeat_ms=100,
     commands_per_event=64,
+    commands_max=1000,
     suspect_ms=2000,
     serve_ms=4000,
     grace_ms=6000,
@@ -94,15 +97,18 @@ def draw_settings(random: Random) -> Settings:
         wire=WireLimits(
             window_requests=random.choice((2, 4, 16, 64)),
             window_bytes=random.choice((256, 2048, 65536)),
+            replies_max_bytes=65536,
             sessions_max=4096,
             session_idle_ms=600_000,
             message_max_bytes=1 << 20,
+            topic_max_bytes=1024,
             queue_messages=1024,
         ),
         meta=MetaLimits(
             claim_check_ms=random.choice((50, 200, 500)),
             command_repeat_ms=random.choice((20, 100, 300)),
             commands_per_event=random.choice((1, 3, 64)),
+            commands_max=1000,
             suspect_ms=2000,
             serve_ms=random.choice((2500, 4000)),
             grace_ms=random.choice((1000, 6000)),

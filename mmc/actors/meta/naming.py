@@ -259,6 +259,11 @@ class Naming:
         leasing = Leasing(0, 0.0, waiter, grants=False)
         self._command_leases(entry, CommandKind.UNLEASE, left_ms, leasing)
 
+    def may_command(self, entry: Entry) -> bool:
+        """Whether the ranks that hold a key may be commanded more: one that stands still is not for ever."""
+        most = self._limits.commands_max
+        return all(len(self.outboxes.of(place.rank).outstanding) < most for place in entry.replicas)
+
     def _command_leases(self, entry: Entry, kind: CommandKind, argument: int, leasing: Leasing) -> None:
         for place in entry.replicas:
             command = self.outboxes.add(kind, place, entry, argument, is_lease=True)

@@ -241,6 +241,8 @@ class MetaActor:
             batch.settle(index, Code.NOT_FOUND if known else Code.UNREACHABLE)
         elif entry.state is NameState.LEAVING:
             batch.settle(index, Code.WRONG_STATE)
+        elif not self.naming.may_command(entry):
+            batch.settle(index, Code.TIMED_OUT)
         else:
             return entry
         return None

@@ -160,3 +160,20 @@ def test_what_is_confirmed_while_a_rank_reports_is_not_dropped(actor: MetaActor)
     assert isinstance(found, Found)
     assert found.codes == (0, 0)
     actor.check()
+
+
+def test_leases_on_a_rank_that_stands_still_take_bounded_room() -> None:
+    """Beyond ``commands_max`` that it has not acknowledged a lease is undecided at once, and then granted."""
+    config = load_config()
+    numbers = itertools.count(1000)
+    limits = replace(config.meta, commands_max=3)
+    actor = MetaActor(limits, config.wire, lambda: next(numbers), 1.0)
+    rank = joined(actor, one_object())
+    client = Peer(actor, PeerKind.CLIENT, 2)
+    assert [client.tell(Lease((b"key",), 1000)) for _ in range(3)] == [None] * 3
+    assert client.tell(Lease((b"key",), 1000)) == Codes((int(Code.TIMED_OUT),))
+    commands = rank.ask(Resync())
+    assert isinstance(commands, Commands)
+    rank.ask(Acknowledge(commands.ids, (0,) * len(commands.ids)))
+    assert client.tell(Lease((b"key",), 1000)) is None
+    actor.check()

@@ -1,5 +1,6 @@
 """The front desk: what reaches a service, and what everything else is answered."""
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -306,3 +307,20 @@ def test_silent_sessions_end(reception: Reception) -> None:
 def test_the_window_is_told_to_clients(reception: Reception) -> None:
     """Clients keep as many requests in flight as the window holds, and no more."""
     assert reception.window_requests == 4
+
+
+def test_replies_of_all_sessions_together_are_bounded() -> None:
+    """Those of the sessions heard least lately are forgotten first: a retry is told that nobody knows."""
+    numbers = count(1000)
+    limits = replace(wire_limits(4, sessions_max=SESSIONS_MAX), replies_max_bytes=300)
+    reception = Reception(limits, REQUESTS_TO_META, EPOCH, lambda: next(numbers))
+    first, second = greet(reception), greet(reception)
+    for session, sequence in ((first, 1), (first, 2), (first, 3), (second, 1)):
+        request = accepted(send(reception, ORDER, session, sequence))
+        reception.reply(request, Codes(tuple([1 << 60] * 7)))
+        reception.check()
+    assert reception.counters["replies forgotten"] == 1
+    assert refusal(send(reception, ORDER, first, 1, retry=True)) == Code.UNKNOWN_SEQUENCE
+    replayed, effects = send(reception, ORDER, second, 1, retry=True)
+    assert replayed is None
+    assert isinstance(sent(effects)[2], Codes)
