@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     """Whatever has contiguous bytes: before Python 3.12 numpy's arrays do not say so themselves."""
 
 _LONGEST_S = 600.0
+_FIELD_NAMES = re.compile(":[^:]*:")
 T = TypeVar("T")
 _UINT64 = (1 << 64) - 1
 
@@ -32,7 +34,7 @@ class Keys:
         """An invalid key gets -3000 for itself alone."""
         if isinstance(keys, str | bytes):
             raise InvalidArgument("keys must be a list of keys, not a single one")
-        keys = list(keys)
+        keys = listed(keys, "keys")
         self.valid: list[bytes] = []
         self.positions: list[int] = []
         self.codes: list[Code] = []
@@ -72,13 +74,39 @@ class Keys:
         return self.codes
 
 
+def view_of(buffer: BufferLike) -> memoryview:
+    """The memory of a buffer, whatever its elements are but objects: these are addresses, and not bytes.
+
+    Raises:
+        TypeError: not a buffer, one that was released, or one of objects.
+    """
+    try:
+        view = memoryview(cast("Buffer", buffer))
+    except (ValueError, BufferError) as reason:
+        raise TypeError(f"no buffer: {reason}") from None
+    if "O" in view.format and "O" in _FIELD_NAMES.sub("", view.format):
+        raise TypeError("a buffer of objects: what it holds are addresses in this process")
+    return view
+
+
+def listed(values: Iterable[T], name: str) -> list[T]:
+    """Several values as a list.
+
+    Raises:
+        InvalidArgument: they are none; names them.
+    """
+    if not isinstance(values, Iterable):
+        raise InvalidArgument(f"{name} must be a list, not {type(values).__name__}")
+    return list(values)
+
+
 def byte_view(buffer: BufferLike, *, writable: bool = False) -> memoryview:
     """The bytes of a contiguous buffer, without a copy.
 
     Raises:
-        TypeError: not a contiguous buffer, or not a writable one.
+        TypeError: not a contiguous buffer of plain elements, or not a writable one.
     """
-    view = memoryview(buffer)  # type: ignore[arg-type] # numpy's arrays are buffers
+    view = view_of(buffer)
     if not view.nbytes:
         return memoryview(b"")
     if not view.c_contiguous:
@@ -111,8 +139,9 @@ def match_values(
         InvalidArgument: not as many values as keys.
         TypeError: a value is no contiguous buffer.
     """
-    if len(values) != len(keys.codes):
-        raise InvalidArgument(f"{len(keys.codes)} keys and {len(values)} buffers")
+    if not isinstance(values, Sized) or len(values) != len(keys.codes):
+        count = len(values) if isinstance(values, Sized) else f"a {type(values).__name__} of"
+        raise InvalidArgument(f"{len(keys.codes)} keys and {count} buffers")
     matched: list[list[memoryview]] = []
     for position in list(keys.positions):
         try:
@@ -155,8 +184,9 @@ def check_replicas(replicas: int, preferred: Sequence[int]) -> None:
     Raises:
         InvalidArgument: not 1 to 8 replicas, more preferred ranks than replicas, or one named twice.
     """
-    if type(replicas) is int and replicas == 1 and len(preferred) == 0:
+    if type(replicas) is int and replicas == 1 and type(preferred) is tuple and not preferred:
         return
+    preferred = listed(preferred, "preferred_ranks")
     if not all(isinstance(number, int | np.integer) for number in (replicas, *preferred)):
         raise InvalidArgument(f"replicas = {replicas!r}, preferred_ranks = {preferred!r}: integers")
     if not 1 <= replicas <= MAX_REPLICAS:
@@ -173,6 +203,6 @@ def seconds_of(timeout: float | None, default_ms: int) -> float:
     """
     if timeout is None:
         return default_ms / 1000
-    if not 0 < timeout <= _LONGEST_S:
+    if not isinstance(timeout, int | float | np.number) or not 0 < timeout <= _LONGEST_S:
         raise InvalidArgument(f"timeout must be above 0 and at most {_LONGEST_S:.0f} s")
     return timeout

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -65,9 +66,18 @@ class AsyncClient:
         client._connection.populate()
         return client
 
-    async def _run(self, ask: Callable[[ClientActor, float], Operation[T]], timeout: float | None) -> T:
-        if self._closed:
+    def _opened(self) -> Connection:
+        """The connection.
+
+        Raises:
+            CacheError: -3019, it is closed, or the parent's of this forked child, which connects by itself.
+        """
+        if self._closed or self._connection.process != os.getpid():
             raise error_for(Code.CLIENT_CLOSED, "this call")
+        return self._connection
+
+    async def _run(self, ask: Callable[[ClientActor, float], Operation[T]], timeout: float | None) -> T:
+        connection = self._opened()
         loop = asyncio.get_running_loop()
         awake = asyncio.Event()
 
@@ -75,7 +85,7 @@ class AsyncClient:
             with contextlib.suppress(RuntimeError):  # the loop was closed
                 loop.call_soon_threadsafe(awake.set)
 
-        reactor, actor = self._connection.reactor, self._connection.actor
+        reactor, actor = connection.reactor, connection.actor
         deadline = now() + seconds_of(timeout, self._default_ms)
         with reactor.entered():
             call = reactor.submit(ask(actor, deadline), wake)
@@ -95,9 +105,8 @@ class AsyncClient:
 
     async def carry_out(self, plan: Plan[T], timeout: float | None) -> T:
         """Make a call of another interface: check, try hints, ask for the rest, give the result."""
-        if self._closed:
-            raise error_for(Code.CLIENT_CLOSED, "this call")
-        connection = self._connection
+        connection = self._opened()
+        seconds_of(timeout, self._default_ms)
         if not plan.try_hints(connection.actor, access_clock(), connection.readers.perform):
             await self._run(plan.operation, timeout)
         return plan.result()
@@ -221,7 +230,9 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Give back what is reserved and end the session; nothing happens the second time."""
-        if not self._closed:
+        if self._connection.process != os.getpid():
+            self._connection.abandon()
+        elif not self._closed:
             self._closed = True
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(None, self._connection.close, _CLOSING_S)

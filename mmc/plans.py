@@ -15,7 +15,7 @@ from mmc.actors.client.asking import ObjectInfo
 from mmc.actors.client.calls import Operation, Work
 from mmc.actors.client.reading import Want
 from mmc.actors.client.service import ClientActor
-from mmc.arguments import Keys, check_replicas, match_values, whole_number
+from mmc.arguments import Keys, check_replicas, match_values, view_of, whole_number
 from mmc.errors import Code
 from mmc.identifiers import encode_key
 from mmc.segments.reader import fetch_whole
@@ -229,11 +229,11 @@ def read_here(
 
     Raises:
         InvalidArgument: the key is neither ``str`` nor ``bytes``.
-        TypeError: the target is no buffer.
+        TypeError: the target is no buffer of plain elements.
     """
     if isinstance(target, list | tuple):
         return False
-    view = memoryview(target)  # type: ignore[arg-type] # numpy's arrays are buffers
+    view = view_of(cast("BufferLike", target))
     if view.readonly or not view.c_contiguous:
         return False
     hit = actor.reader.locate(encode_key(key))

@@ -10,6 +10,7 @@ import bisect
 import ctypes
 import mmap
 import operator
+from collections.abc import Sized
 from typing import TYPE_CHECKING
 
 from mmc.errors import Code, InvalidArgument, error_for
@@ -69,6 +70,8 @@ def pieces_at(
     Raises:
         InvalidArgument: not as many sizes as pointers, none, more than ``most``, or one of them is no memory.
     """
+    if not isinstance(pointers, Sized) or not isinstance(sizes, Sized):
+        raise InvalidArgument("buffers and sizes must be lists")
     if len(pointers) != len(sizes):
         raise InvalidArgument(f"{len(pointers)} buffers and {len(sizes)} sizes")
     if not 0 < len(pointers) <= most:

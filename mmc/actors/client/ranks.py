@@ -178,11 +178,11 @@ class RankHandle:
         self._disowned.discard(ticket)
 
     def _can_be(self, granted: replies.Reserved, asked: requests.Reserve) -> bool:
-        """Whether these are records of the segment, each once, and those waited for large enough."""
+        """Whether these are records of the segment, each once and large enough, and all that are waited for."""
         numbers = granted.records
-        fits = all(map(ge, granted.capacities, asked.sizes[: asked.needed]))
+        fits = all(map(ge, granted.capacities, asked.sizes))
         is_whole = len(numbers) >= asked.needed and len(set(numbers)) == len(numbers)
-        return fits and is_whole and max(numbers) < self.segment.layout.records
+        return fits and is_whole and max(numbers, default=0) < self.segment.layout.records
 
     def disown(self, ticket: Ticket) -> None:
         """Whoever asked is gone: what is granted is idle."""
