@@ -15,12 +15,14 @@ from mmc.actors.client.asking import ObjectInfo
 from mmc.actors.client.calls import Operation, Work
 from mmc.actors.client.reading import Want
 from mmc.actors.client.service import ClientActor
-from mmc.arguments import Keys, check_replicas, match_values, view_of, whole_number
+from mmc.arguments import Keys, byte_view, check_replicas, match_values, whole_number
 from mmc.errors import Code
 from mmc.identifiers import encode_key
 from mmc.segments.reader import fetch_whole
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from mmc.arguments import BufferLike
 
 _THERE = (Code.OK, Code.WRONG_SIZE)
@@ -233,13 +235,18 @@ def read_here(
     """
     if isinstance(target, list | tuple):
         return False
-    view = view_of(cast("BufferLike", target))
+    try:
+        view = memoryview(cast("Buffer", target))
+    except (ValueError, BufferError):
+        return False  # a plan says what is wrong
     if view.readonly or not view.c_contiguous:
         return False
     hit = actor.reader.locate(encode_key(key))
     if hit is None or hit.size != view.nbytes:
         return False
-    if not fetch_whole(hit, view if view.format == "B" and view.ndim == 1 else view.cast("B"), clock):
+    if view.format != "B" or view.ndim != 1:
+        view = byte_view(view, writable=True)
+    if not fetch_whole(hit, view, clock):
         return False
     actor.gets += 1
     actor.hits += 1
