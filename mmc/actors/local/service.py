@@ -179,7 +179,7 @@ class LocalActor:
         wanted = self._wanted
         join = requests.Join(
             wanted.rank if self.rank is None else self.rank,
-            self.keeper.segment.term,
+            self.term or self.keeper.segment.term,
             wanted.segment,
             wanted.boot,
             wanted.capacity,

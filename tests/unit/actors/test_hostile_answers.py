@@ -15,8 +15,8 @@ from mmc.actors.link import Link
 from mmc.errors import Code, told_code
 from mmc.identifiers import LAST_EPOCH
 from mmc.segments.extents import Extent, write_extent
-from mmc.segments.layout import AT_RANK, AT_SERVE_UNTIL
-from mmc.wire import replies
+from mmc.segments.layout import AT_RANK, AT_SERVE_UNTIL, AT_TERM
+from mmc.wire import replies, requests
 from mmc.wire.codec import Header, decode_body, decode_header, encode
 from mmc.wire.operations import Message, PeerKind
 from mmc.wire.sequence import Frames
@@ -182,3 +182,22 @@ def test_a_number_that_no_rank_has_is_not_taken() -> None:
     scene.answer_all()
     assert scene.actor.term > 1 << 32 | 1
     assert scene.actor.keeper.segment.words[AT_RANK] == 1
+
+
+def test_a_rank_comes_back_under_its_own_word_for_its_term() -> None:
+    """What a stranger stores in the superblock is not believed by the rank that wrote it."""
+    scene = AlteredRank()
+    scene.memory.scribble(AT_TERM, _LARGEST)
+    joins: list[requests.Join] = []
+
+    def hear(header: Header, message: Message) -> Frames:
+        if isinstance(message, requests.Join):
+            joins.append(message)
+        return RankScene.honest(scene, header, message)
+
+    scene.honest = hear  # type: ignore[method-assign] # to hear what is asked
+    scene.actor._join(scene.now)  # noqa: SLF001 - as whenever it is not known any more
+    scene.pass_time(0.0)
+    scene.answer_all()
+    assert [join.term for join in joins] == [1 << 32 | 1]
+    assert scene.actor.keeper.segment.term == scene.actor.term
