@@ -21,8 +21,6 @@ from mmc.identifiers import encode_key
 from mmc.segments.reader import fetch_whole
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
     from mmc.arguments import BufferLike
 
 _THERE = (Code.OK, Code.WRONG_SIZE)
@@ -236,7 +234,7 @@ def read_here(
     if isinstance(target, list | tuple):
         return False
     try:
-        view = memoryview(cast("Buffer", target))
+        view = memoryview(target)  # type: ignore[arg-type] # numpy's arrays are buffers
     except (ValueError, BufferError):
         return False  # a plan says what is wrong
     if view.readonly or not view.c_contiguous:

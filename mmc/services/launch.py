@@ -105,7 +105,7 @@ def run_broker(options: LaunchOptions) -> None:
             get_log("broker").warning(OPEN_TO_NETWORK, setting=setting, url=url)
     orphaned = threading.Event()
     stop_with_parent(server, options.parent_fd, orphaned.set, set_level)
-    tell_ready(options.ready_fd, server.urls._asdict())
+    _serves("broker", options, server.urls._asdict())
     server.run()
     if orphaned.is_set() and options.run_dir:
         import shutil  # noqa: PLC0415 - few brokers ever need it
@@ -131,7 +131,7 @@ def run_meta(options: LaunchOptions) -> None:
     )
     stop_on_signals(server)
     stop_with_parent(server, options.parent_fd, server.members.forget, set_level)
-    tell_ready(options.ready_fd, {})
+    _serves("meta", options, {})
     server.run()
 
 
@@ -158,7 +158,13 @@ def run_local(options: LaunchOptions) -> None:
     )
     stop_on_signals(server, server.bury)
     stop_with_parent(server, options.parent_fd, None, set_level)
-    server.run(lambda: tell_ready(options.ready_fd, {"rank": server.actor.rank}))
+    server.run(lambda: _serves("local", options, {"rank": server.actor.rank}))
+
+
+def _serves(service: str, options: LaunchOptions, facts: dict[str, object]) -> None:
+    """Tell whoever waits for it, and then the log."""
+    tell_ready(options.ready_fd, facts)
+    get_log(service).info("serving", pid=os.getpid())
 
 
 def log_as(service: str, options: LaunchOptions) -> None:
@@ -168,7 +174,6 @@ def log_as(service: str, options: LaunchOptions) -> None:
         InvalidArgument: a setting is not allowed.
     """
     configure_log(options.settings().log, service=service, to_stderr=True)
-    get_log(service).info("starting", pid=os.getpid())
 
 
 SERVICES = {"broker": run_broker, "meta": run_meta, "local": run_local}

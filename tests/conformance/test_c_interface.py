@@ -284,11 +284,15 @@ def test_a_local_service_is_what_its_configuration_says(services: Services) -> N
 @shows(f"{LOCAL}.logLevel", f"{LOCAL}.worldSize", f"{LOCAL}.createId")
 def test_ranks_of_another_cluster_are_refused(services: Services, capfd: pytest.CaptureFixture[str]) -> None:
     """All ranks have the same worldSize and createId; the service itself logs from logLevel on."""
-    for level, fields in ((1, {"worldSize": 9}), (3, {"createId": 1})):
-        assert services.add(logLevel=level, **fields) is None
+    for fields in ({"worldSize": 9}, {"createId": 1}):
+        assert services.add(**fields) is None
         assert mmc.last_error().code == -3000
         assert f"{fields}".strip("{}'").replace("': ", " ") in mmc.last_error().sentence
-        assert ("event=starting" in capfd.readouterr().err) == (level == 1)
+    for level in (1, 3):
+        capfd.readouterr()
+        with services.added(logLevel=level, localDRAMSize="4MB"):
+            pass
+        assert ("event=serving" in capfd.readouterr().err) == (level == 1)
 
 
 @shows(*(f"{LOCAL}.{field}" for field in ("deviceId", "localHBMSize", "flags")))

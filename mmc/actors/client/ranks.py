@@ -178,7 +178,7 @@ class RankHandle:
         self._disowned.discard(ticket)
 
     def _can_be(self, granted: replies.Reserved, asked: requests.Reserve) -> bool:
-        """Whether these are records of the segment, each once and large enough, and all that are waited for."""
+        """Whether these are records of the segment, each once and large enough, and none is missing."""
         numbers = granted.records
         fits = all(map(ge, granted.capacities, asked.sizes))
         is_whole = len(numbers) >= asked.needed and len(set(numbers)) == len(numbers)
