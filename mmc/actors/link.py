@@ -265,7 +265,7 @@ class Link:
     def _stray(self, header: Header, message: Message, now: float) -> None:
         """A hello that was refused, or an answer to an earlier session."""
         self.counters["unawaited replies"] += 1
-        if not isinstance(message, Failure) or header.sequence != self._hello_nonce:
+        if not isinstance(message, Failure) or header.session or header.sequence != self._hello_nonce:
             return
         if self._hello_retry_at is not None and message.code != Code.NOT_SERVING:
             self._hello_retry_at = None
