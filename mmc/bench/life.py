@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import ExitStack
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from mmc.bench.columns import OURS
 from mmc.bench.desk import Desk
+from mmc.bench.ending import Ending
 from mmc.bench.machine import cpu_seconds
 from mmc.bench.ours import await_populated
 from mmc.bench.processes import Program, pause
@@ -42,10 +42,10 @@ def measure(settings: Settings, figures: Figures, caller: Hand, folder: Path) ->
     command = [sys.executable, "-m", "mmc.cli", "up", "--json", "--meta-url", ANY_PORT,
                "--local", str(settings.ranks), "--dram", str(dram)]  # fmt: skip
     for _ in range(_QUICK_STARTS if settings.quick else _STARTS):
-        with ExitStack() as ending:
+        with Ending() as ending:
             begun = perf_counter()
             cluster = Program("mmc up", command, {}, folder / "up.log")
-            ending.callback(cluster.end)
+            ending.keep(cluster)
             facts = json.loads(cluster.read_line(_READY_S))
             figures.add(READY.name, OURS, [perf_counter() - begun])
             url, pids = facts["meta_service_url"], facts["pids"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import signal
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from mmc.bench.dataset import LARGE_BYTES
 from mmc.bench.failures import BenchError
@@ -21,7 +21,6 @@ from mmc.zeromq.echo import serve_echo
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import ExitStack
-    from types import TracebackType
 
     from mmc.bench.dataset import Dataset
     from mmc.limits import BrokerLimits, WireLimits
@@ -61,26 +60,17 @@ class Cluster:
             await_populated(pids, pool_bytes(dram, "dram"))
             self.populate_s = now() - begun
         except BaseException:  # boundary: clears away and raises again
-            self._supervisor.close()
+            self._supervisor.force()
             raise
         self.meta_url = self._supervisor.meta_url
 
-    def close(self) -> None:
+    def end(self) -> None:
         """Stop it."""
         self._supervisor.close()
 
-    def __enter__(self) -> Self:
-        """The cluster itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop it."""
-        self.close()
+    def hurry(self) -> None:
+        """Kill it, and remove its files."""
+        self._supervisor.force()
 
 
 def await_populated(pids: Sequence[int], dram_bytes: int) -> None:

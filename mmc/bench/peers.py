@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from contextlib import ExitStack, closing
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mmc.bench.dataset import Dataset
+    from mmc.bench.ending import Ending
 
 _READY_S = 20.0
 _ASK_S = 120.0
@@ -75,7 +76,7 @@ def library_path() -> dict[str, str]:
 class Peers:
     """Starts peers, and ends what was started for them."""
 
-    def __init__(self, folder: Path, dataset: Dataset, ending: ExitStack) -> None:
+    def __init__(self, folder: Path, dataset: Dataset, ending: Ending) -> None:
         """``folder`` is for sockets and logs; whatever is started ends with ``ending``."""
         self._folder = folder
         self._dataset = dataset
@@ -100,12 +101,12 @@ class Peers:
     def _hand(self, column: str, role: str) -> Hand:
         log = self._folder / f"{column}-{role}.log"
         hand = Hand(f"the {role} of {column}", self._dataset, library_path(), log)
-        self._ending.callback(hand.end)
+        self._ending.keep(hand)
         return hand
 
     def _program(self, column: str, *command: str) -> Program:
         program = Program(column, command, library_path(), self._folder / f"{column}.log")
-        self._ending.callback(program.end)
+        self._ending.keep(program)
         return program
 
     def _redis(self) -> Contender:

@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 _PR_SET_PDEATHSIG = 1
 _END_S = 10.0
+_HURRIED_S = 1.0
 _TICK_S = 0.02
 _TAIL_BYTES = 1000
 
@@ -78,6 +79,10 @@ class Hand:
             raise BenchError(f"{self.name}: {failure}")
         value: T = result
         return value
+
+    def hurry(self) -> None:
+        """End it by force, whatever it does."""
+        self._process.kill()
 
     def end(self) -> None:
         """End it: by the end of its input, later by force."""
@@ -133,6 +138,7 @@ class Program:
         """
         self.name = name
         self._log = log
+        self._patience_s = _END_S
         try:
             with log.open("ab") as words:
                 self._process = subprocess.Popen(  # noqa: S603 - a command of this package
@@ -179,11 +185,16 @@ class Program:
                 raise BenchError(f"{self.name} did not serve within {patience_s:.0f} s")
             pause(_TICK_S)
 
+    def hurry(self) -> None:
+        """Ask it to end, and leave it only a moment for that."""
+        self._process.terminate()
+        self._patience_s = _HURRIED_S
+
     def end(self) -> None:
         """Have it end in order; later by force."""
         self._process.terminate()
         try:
-            self._process.wait(_END_S)
+            self._process.wait(self._patience_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

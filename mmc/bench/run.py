@@ -7,7 +7,6 @@ happens to the machine meanwhile happens to all of them.
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from mmc.bench.columns import BARE, FLOORS, MEMMOVE, OURS, PEERS
 from mmc.bench.contender import Contender
 from mmc.bench.dataset import Part
 from mmc.bench.desk import Desk
+from mmc.bench.ending import Ending
 from mmc.bench.failures import BenchError
 from mmc.bench.machine import describe, load_average
 from mmc.bench.ours import Cluster, Echo, pool_bytes_for
@@ -38,7 +38,7 @@ _NANO = 1e-9
 class Run:
     """A run in progress."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None], ending: ExitStack) -> None:
+    def __init__(self, settings: Settings, say: Callable[[str], None], ending: Ending) -> None:
         """Nothing is started; what will be ends with ``ending``.  ``say`` is told what goes on."""
         self._settings = settings
         self._dataset = settings.dataset()
@@ -78,10 +78,10 @@ class Run:
             self._measure_stores([row for row in TIMED if row in asked], [r for r in FIRSTS if r in asked])
         machine["load_after"] = load_average()
 
-    def _hand(self, name: str, ending: ExitStack | None = None) -> Hand:
+    def _hand(self, name: str, ending: Ending | None = None) -> Hand:
         self._fresh += 1
         hand = Hand(name, self._dataset, {}, self._folder / f"hand-{self._fresh}.log")
-        (ending or self._ending).callback(hand.end)
+        (ending or self._ending).keep(hand)
         return hand
 
     def _measure_stores(self, timed: list[Row], firsts: list[Row]) -> None:
@@ -113,7 +113,8 @@ class Run:
     def _start_ours(self) -> Where:
         settings = self._settings
         dram = settings.dram or str(pool_bytes_for(self._dataset, settings.ranks))
-        cluster = self._ending.enter_context(Cluster(settings.ranks, dram))
+        cluster = Cluster(settings.ranks, dram)
+        self._ending.keep(cluster)
         self.report.settings["dram"] = dram
         self.report.figures.add(POPULATE.name, OURS, [cluster.populate_s])
         echo = Echo(self._ending)
@@ -158,7 +159,7 @@ class Run:
 
     def _measure_first(self, row: Row, where: Where) -> None:
         work = {FIRST_GET: Desk.first_get, FIRST_PUT: Desk.first_put}[row]
-        with ExitStack() as ending:
+        with Ending() as ending:
             hand = self._hand("a fresh process", ending)
             self.report.figures.add(row.name, OURS, [hand.ask(_PATIENCE_S, work, where)])
 
@@ -170,7 +171,7 @@ def run_bench(settings: Settings, say: Callable[[str], None]) -> Report:
         BenchError: something does not start, or answers wrongly.
         CacheError: the same of our cluster.
     """
-    with ExitStack() as ending:
+    with Ending() as ending:
         run = Run(settings, say, ending)
         run.measure()
         return run.report
