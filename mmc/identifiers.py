@@ -139,7 +139,12 @@ def key_hash(key: bytes) -> int:
 
 def home_of(hashed: int, ranks: Sequence[int]) -> int:
     """The home of a key's hash among some ranks."""
-    return max(ranks, key=lambda rank: rendezvous_weight(hashed, rank))
+    home, heaviest = ranks[0], -1
+    for rank in ranks:
+        weight = rendezvous_weight(hashed, rank)
+        if weight > heaviest:
+            home, heaviest = rank, weight
+    return home
 
 
 def rendezvous_weight(hashed: int, rank: int) -> int:

@@ -34,13 +34,17 @@ class Holder:
 class Reservations:
     """The holders of a rank, by row, and the bytes that each has reserved."""
 
-    def __init__(self, rows: int, ahead_bytes: int, ahead_total: int) -> None:
-        """``ahead_bytes`` a client and ``ahead_total`` in all may be reserved beyond what is needed."""
+    def __init__(self, rows: int, ahead_bytes: int, ahead_total: int, ahead_records: int) -> None:
+        """What may be reserved beyond what is needed.
+
+        ``ahead_bytes`` a client, and ``ahead_total`` bytes and ``ahead_records`` records in all.
+        """
         self._rows: list[Holder | None] = [None] * rows
         self._by_client: dict[int, Holder] = {}
         self._by_record: dict[int, Holder] = {}
         self._ahead_bytes = ahead_bytes
         self._ahead_total = ahead_total
+        self._ahead_records = ahead_records
         self._total = 0
 
     def holders(self) -> list[Holder]:
@@ -90,7 +94,11 @@ class Reservations:
 
     def may_hold_ahead(self, holder: Holder, capacity: int) -> bool:
         """Whether a client may reserve this much more than it needs now."""
-        return holder.bytes + capacity <= self._ahead_bytes and self._total + capacity <= self._ahead_total
+        return (
+            holder.bytes + capacity <= self._ahead_bytes
+            and self._total + capacity <= self._ahead_total
+            and len(self._by_record) < self._ahead_records
+        )
 
     def check(self) -> None:
         """Invariants: both directions agree, no record has two holders, the sums are right."""

@@ -93,7 +93,10 @@ def last_process(pid: int) -> int:
 def stands_still(pid: int) -> bool:
     """Whether every thread of a process is stopped."""
     tasks = list(Path(f"/proc/{pid}/task").iterdir())
-    states = [(task / "stat").read_text("latin-1").rpartition(")")[2].split()[0] for task in tasks]
+    try:
+        states = [(task / "stat").read_text("latin-1").rpartition(")")[2].split()[0] for task in tasks]
+    except FileNotFoundError:
+        return False  # a thread has just ended
     return bool(states) and set(states) == {"T"}
 
 

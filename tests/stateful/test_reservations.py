@@ -8,6 +8,7 @@ from mmc.cache.reservations import Holder, Reservations
 ROWS = 3
 AHEAD = 1000
 AHEAD_TOTAL = 1800
+AHEAD_RECORDS = 5
 
 
 class ReservationsMachine(RuleBasedStateMachine):
@@ -15,7 +16,7 @@ class ReservationsMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.reservations = Reservations(ROWS, AHEAD, AHEAD_TOTAL)
+        self.reservations = Reservations(ROWS, AHEAD, AHEAD_TOTAL, AHEAD_RECORDS)
         self.clients = 0
         self.records = 0
         self.held: dict[int, dict[int, int]] = {}
@@ -64,11 +65,12 @@ class ReservationsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data(), capacity=st.integers(0, 1200))
     def ask_ahead(self, data: st.DataObject, capacity: int) -> None:
-        """A client may hold ahead what neither its own limit nor that of all forbids."""
+        """A client may hold ahead what neither its own limit nor those of all forbid."""
         holder = self.holder(data)
         mine = sum(self.held[holder.client].values())
         everybody = sum(sum(held.values()) for held in self.held.values())
         allowed = mine + capacity <= AHEAD and everybody + capacity <= AHEAD_TOTAL
+        allowed &= sum(map(len, self.held.values())) < AHEAD_RECORDS
         assert self.reservations.may_hold_ahead(holder, capacity) == allowed
 
     @invariant()

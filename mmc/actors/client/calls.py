@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from mmc.segments.memory import Memory
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Replies:
     """Wait until these requests are done."""
 
     tickets: Sequence[Ticket]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Until:
     """Wait until a time."""
 
     when: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Copy:
     """Copy buffers, in their order, to one place of a segment."""
 
@@ -80,7 +80,7 @@ def perform_each(works: Sequence[Work]) -> None:
         work.perform()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outside:
     """Have this work done."""
 

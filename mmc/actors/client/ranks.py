@@ -141,10 +141,11 @@ class RankHandle:
         if self._refill is not None or now < self._refill_from:
             return
         wanted = self._ahead(size, count)
-        left = sum(len(held) for capacity, held in self._idle.items() if _fits(size, capacity))
+        left = len(self._idle.get(rounded(size), ()))
         if 2 * left > wanted or not wanted:
             return
-        self.flush_confirmations(now)
+        if self._confirming:
+            self.flush_confirmations(now)
         ticket = self._ask(0, [size] * (wanted - left), now + _PATIENCE_S, now)
         if not ticket.done:
             self._refill = ticket

@@ -53,8 +53,9 @@ class Keeper:
         """
         self.segment = segment
         layout = segment.layout
+        share = limits.reserve_share
         self.reservations = Reservations(
-            layout.clients, limits.reserve_ahead_bytes, layout.capacity // limits.reserve_share
+            layout.clients, limits.reserve_ahead_bytes, layout.capacity // share, layout.records // share
         )
         self.awaiting: dict[int, int] = {}
         self._pinned: dict[int, None] = {}

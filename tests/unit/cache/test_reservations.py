@@ -8,7 +8,7 @@ from mmc.cache.reservations import Holder, Reservations
 @pytest.fixture
 def reservations() -> Reservations:
     """Three rows, 100 bytes ahead a client, 150 in all."""
-    return Reservations(3, 100, 150)
+    return Reservations(3, 100, 150, 5)
 
 
 def add(reservations: Reservations, client: int, row: int | None = None) -> Holder:
@@ -66,6 +66,17 @@ def test_holding_ahead_is_limited_per_client_and_in_all(reservations: Reservatio
     assert not reservations.may_hold_ahead(second, 71)
     reservations.end(1)
     assert reservations.may_hold_ahead(second, 100)
+
+
+def test_records_held_ahead_are_limited_too(reservations: Reservations) -> None:
+    """Records of no bytes are held ahead up to a number, by all clients together."""
+    first, second = add(reservations, 7), add(reservations, 8)
+    for record in range(4):
+        reservations.hold(first, record, 0, 1)
+    assert reservations.may_hold_ahead(second, 0)
+    reservations.hold(second, 4, 0, 1)
+    assert not reservations.may_hold_ahead(second, 0)
+    assert not reservations.may_hold_ahead(first, 0)
 
 
 def test_whoever_holds_a_record_cannot_be_removed(reservations: Reservations) -> None:
