@@ -7,6 +7,7 @@ codes and contents, or with a coded error.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ class ClientScene:
         self.known = Known((0, 1, TERM, IDENTITY), _KEYS)
         self.now = 1.0
         self.asked: list[tuple[int, Header, Message]] = []
+        self.heard: deque[tuple[int, Header, Message]] = deque(maxlen=64)
         self.calls: list[tuple[Call[Any], float]] = []
         self._grants = itertools.count()
         self._take(self.actor.start(self.now))
@@ -92,6 +94,7 @@ class ClientScene:
                 assert isinstance(effect.to, int)
                 said = (effect.to, header, decode_body(header, effect.frames))
                 self.asked = [*self.asked[-8:], said]
+                self.heard.append(said)
 
     def receive(self, source: int, frames: Frames) -> None:
         """Something arrives."""

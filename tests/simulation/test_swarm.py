@@ -16,7 +16,7 @@ SEEDS = range(1000, 1016)
 FOUND = (
     2, 25, 38, 76, 94, 271, 360, 390, 574, 618, 923, 1041, 1113, 1288, 1469, 1545, 2351, 3256, 5109, 20052,
     3177, 3635, 3895, 7889, 8293, 8609, 9734,
-    30276,
+    30276, 52264,
 )  # fmt: skip
 """Seeds that once showed a fault: of the product (most, around restarts), or of the simulator."""
 

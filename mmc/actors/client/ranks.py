@@ -213,8 +213,11 @@ class RankHandle:
                 del self._idle[capacity]
 
     def give_back(self, record: int, generation: int) -> None:
-        """Return one use of a record: idle, or published in vain."""
-        self._returning[record] = generation
+        """Return one use of a record: idle, or published in vain.
+
+        What is said late of a use before it, which the rank has ended by itself, does not take its place.
+        """
+        self._returning[record] = max(generation, self._returning.get(record, 0))
 
     def confirm(self, record: int, generation: int, now: float) -> None:
         """Tell the rank, soon, that a record is published."""
