@@ -15,7 +15,7 @@ from mmc.bench.ours import await_populated
 from mmc.bench.processes import Program, pause
 from mmc.bench.rows import CLOSE, CONNECT, IDLE, READY
 from mmc.bench.services import ANY_PORT
-from mmc.config import load_config, pool_bytes
+from mmc.config import load_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ def measure(settings: Settings, figures: Figures, caller: Hand, folder: Path) ->
             taken = [caller.ask(_CONNECT_S, Desk.connect, url) for _ in range(_CONNECTS)]
             figures.add(CONNECT.name, OURS, [connected for connected, _ in taken])
             figures.add(CLOSE.name, OURS, [closed for _, closed in taken])
-            await_populated(pids["local"], pool_bytes(dram, "dram"))
+            await_populated(pids["local"], dram)
             everybody = [cluster.pid, pids["broker"], pids["meta"], *pids["local"]]
             seconds = _QUICK_IDLE_S if settings.quick else _IDLE_S
             before, begun = sum(map(cpu_seconds, everybody)), perf_counter()

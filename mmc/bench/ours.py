@@ -12,8 +12,9 @@ from mmc.bench.failures import BenchError
 from mmc.bench.machine import shared_bytes
 from mmc.bench.processes import die_with_parent, pause
 from mmc.bench.services import ANY_PORT, QUIET, Services
-from mmc.config import load_config, pool_bytes
+from mmc.config import load_config, with_local
 from mmc.services.launch import LaunchOptions
+from mmc.services.pool import layout_for
 from mmc.services.supervisor import Supervisor
 from mmc.zeromq.clock import now
 from mmc.zeromq.echo import serve_echo
@@ -57,7 +58,7 @@ class Cluster:
             begun = now()
             self._supervisor.start()
             pids = [child.pid for child in self._supervisor.children[2:]]
-            await_populated(pids, pool_bytes(dram, "dram"))
+            await_populated(pids, dram)
             self.populate_s = now() - begun
         except BaseException:  # boundary: clears away and raises again
             self._supervisor.force()
@@ -73,14 +74,15 @@ class Cluster:
         self._supervisor.force()
 
 
-def await_populated(pids: Sequence[int], dram_bytes: int) -> None:
-    """Wait until ranks have their whole pools in their page tables.
+def await_populated(pids: Sequence[int], dram: str) -> None:
+    """Wait until ranks have their whole segments, pools and tables, in their page tables.
 
     Raises:
         BenchError: they never do.
     """
     deadline = now() + _POPULATE_S
-    while any(shared_bytes(pid) < dram_bytes for pid in pids):
+    segment = layout_for(with_local(load_config(), dram=dram)).total
+    while any(shared_bytes(pid) < segment for pid in pids):
         if now() > deadline:
             raise BenchError(f"the pools were not populated within {_POPULATE_S:.0f} s")
         pause(_TICK_S)
