@@ -2,6 +2,7 @@
 
 import pytest
 
+from mmc.config import load_config
 from mmc.segments.layout import (
     AT_CLOSING,
     AT_DEAD,
@@ -117,3 +118,12 @@ def test_a_segment_serves_a_claim_in_its_term_and_life_only(at: int, value: int)
     assert segment.serves(TERM, IDENTITY, 7.0)
     segment.words[at] = value
     assert not segment.serves(TERM, IDENTITY, 7.0)
+
+
+@pytest.mark.parametrize("capacity", [1 << 30, 16 << 30])
+def test_tables_take_little_of_a_pool(capacity: int) -> None:
+    """With the shipped settings superblock, tables, index and records are at most two per cent of the payload."""
+    local = load_config().local
+    records = capacity // local.bytes_per_record
+    layout = plan_layout(capacity, records, local.clients_max, local.pins_per_client)
+    assert layout.total - layout.capacity <= layout.capacity // 50
