@@ -122,7 +122,7 @@ def test_a_segment_serves_a_claim_in_its_term_and_life_only(at: int, value: int)
 
 @pytest.mark.parametrize("capacity", [1 << 30, 16 << 30])
 def test_tables_take_little_of_a_pool(capacity: int) -> None:
-    """With the shipped settings superblock, tables, index and records are at most two per cent of the payload."""
+    """With the settings as they ship all that is not payload is at most two per cent of it."""
     local = load_config().local
     records = capacity // local.bytes_per_record
     layout = plan_layout(capacity, records, local.clients_max, local.pins_per_client)
