@@ -191,11 +191,20 @@ class ServiceLog:
 
     def insist(self, event: str, **fields: object) -> None:
         """A warning about the log itself, at whatever level is logged."""
-        _logger(self._service).warning(event, **fields)
+        self._write(WARN, "warning", event, fields)
 
     def _say(self, level: int, method: str, event: str, fields: dict[str, object]) -> None:
         if level >= _State.level:
-            getattr(_logger(self._service), method)(event, **fields)
+            self._write(level, method, event, fields)
+
+    def _write(self, level: int, method: str, event: str, fields: dict[str, object]) -> None:
+        try:
+            logger = _logger(self._service)
+        except ImportError:  # the program has left its packages behind: another root, another user
+            (head, body), _ = _render(None, method, {"event": event, "service": self._service, **fields})
+            _deliver(level, head, body)
+        else:
+            getattr(logger, method)(event, **fields)
 
 
 @cache

@@ -11,8 +11,11 @@ NOBODY = 65534
 STRANGER = """
 import sys, os, importlib, encodings.idna
 import mmc
+from mmc.config import load_config
+# Whatever is imported late is imported now.
 [getattr(mmc, name) for name in mmc.__all__]
-mmc.embedded(dram="2MB").close()  # whatever is imported late is imported now
+load_config(overrides={"client": {"timeout_ms": 5000}})
+mmc.embedded(dram="2MB").close()
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 client = mmc.Client(sys.argv[1])
 def tried(call):

@@ -146,6 +146,17 @@ def test_a_stream_that_cannot_encode_gets_escapes(monkeypatch: pytest.MonkeyPatc
     assert b"event=gr\\xf6\\xdfer" in raw.getvalue()
 
 
+def test_a_program_that_left_its_packages_behind_logs_all_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library that logs is imported with the first line; where that fails, the line is the same."""
+    get_log("before").warning("said", reason="two words")
+    monkeypatch.setitem(sys.modules, "structlog", None)
+    get_log("after").warning("said", reason="two words")
+    before, after = capsys.readouterr().out.splitlines()
+    assert before.partition(" ")[2].replace("service=before", "service=after") == after.partition(" ")[2]
+
+
 def test_the_programs_structlog_is_neither_used_nor_changed(capsys: pytest.CaptureFixture[str]) -> None:
     """What a program configures for itself has no effect here."""
 
