@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.integration.processes import Cluster, content_of, finish, run_python
+from tests.integration.processes import Cluster, content_of, finish, run_python, wait_until
 
 _RIVAL = """
 import sys, time, mmc
@@ -62,6 +62,7 @@ print("put", flush=True)
         writer = run_python(script, cluster.meta_url)
         assert writer.stdout is not None
         assert writer.stdout.readline() == "claimed\n"
+        wait_until(lambda: dict(client.status().counters)["unconfirmed"] == 1, "the claim has arrived")
         began = time.monotonic()
         assert client.put_batch(["slow"], [content_of("slow")], timeout=0.5) == [-3101]
         assert time.monotonic() - began < 2
