@@ -106,6 +106,8 @@ class Connection:
         While it connects it would stand still whenever it maps or allocates memory: the kernel does that
         after the step of pages that it is at.
         """
+        self.readers.start()
+        self.writers.start()
         self._may_populate.set()
 
     def _populate(self, memory: Memory) -> None:

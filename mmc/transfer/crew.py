@@ -6,8 +6,8 @@
    one another's turn costs more than a piece of some 100 KiB.
 3. Puts leave a core to the services, which decide on the name meanwhile: with two cores and both of them
    copying, the answer came later by as much as the copy ended sooner.
-4. Helpers are started with the first copy that is worth it.  A forked child has none: its connection has a
-   crew of its own.
+4. One helper is started early, the others with the first copy that is worth it.  A forked child has none:
+   its connection has a crew of its own.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ class Crew:
         """``threads`` in all; of the cores that this process may use, some are left to others."""
         self._helpers = min(threads, len(os.sched_getaffinity(0)) - spared_cores) - 1
         self._pool: ThreadPoolExecutor | None = None
+
+    def start(self) -> None:
+        """Have a helper ready: one that starts while memory is being populated waits for that."""
+        if self._helpers > 0:
+            self._do_together(deque([_nothing, _nothing]))
 
     def perform(self, works: Sequence[Work]) -> None:
         """Do all of this, in any order."""
@@ -96,6 +101,10 @@ class _Copy:
 
     def __call__(self) -> None:
         np.copyto(self._target, self._source)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _work_off(tasks: deque[Task]) -> None:
