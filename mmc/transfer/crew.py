@@ -41,7 +41,7 @@ class Crew:
     def __init__(self, threads: int, spared_cores: int = 0) -> None:
         """``threads`` in all; of the cores that this process may use, some are left to others."""
         self._helpers = min(threads, len(os.sched_getaffinity(0)) - spared_cores) - 1
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool = ThreadPoolExecutor(self._helpers, "mmc-copy") if self._helpers > 0 else None
 
     def start(self) -> None:
         """Have a helper ready: one that starts while memory is being populated waits for that."""
@@ -67,8 +67,7 @@ class Crew:
             np.copyto(target, source)
 
     def _do_together(self, tasks: deque[Task]) -> None:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._helpers, "mmc-copy")
+        assert self._pool is not None
         helping: list[Future[None]] = []
         with contextlib.suppress(RuntimeError):  # closed meanwhile, or the interpreter ends: nobody helps
             helping.extend(
