@@ -5,7 +5,8 @@ its bytes cannot come free (written by somebody, pinned, leased), else clearing 
 what is free or on its way to be, more for an object that would be lost.
 
 1. A window holds no wall.  Of all windows of the length the one with the smallest sum of costs is chosen,
-   of those the one with the fewest records to evict, of those the first.
+   of those the one with the fewest records to evict, of those the one whose records were stored first: a
+   clock has ticks of 1/16 s, in which a batch fills a small rank more than once.
 2. What an object is worth is the chance that it is read again, times the bytes that then need not be made
    again: its size over its age since the last access.  The age alone of the warmest object in a window, as
    strict LRU would have it, says nothing when windows span thousands of small objects: some object
@@ -37,12 +38,16 @@ _OLDEST = (1 << 24) - 1
 
 
 class Tiles(NamedTuple):
-    """A payload from end to end, by offset: five arrays of one length, int64 but for ``walls``, bool."""
+    """A payload from end to end, by offset: six arrays of one length, int64 but for ``walls``, bool.
+
+    ``turns``: the place of each record in the order in which they were stored, 0 without one.
+    """
 
     starts: Integers
     ends: Integers
     records: Integers
     costs: Integers
+    turns: Integers
     walls: Flags
 
 
@@ -61,7 +66,13 @@ def worth(lengths: Integers, ages: Integers) -> Integers:
 
 
 def lay_tiles(
-    capacity: int, offsets: Integers, lengths: Integers, records: Integers, costs: Integers, walls: Flags
+    capacity: int,
+    offsets: Integers,
+    lengths: Integers,
+    records: Integers,
+    costs: Integers,
+    turns: Integers,
+    walls: Flags,
 ) -> Tiles:
     """The tiles of a payload of ``capacity`` bytes in which these extents, in any order, are not free."""
     order = np.argsort(offsets, kind="stable")
@@ -76,6 +87,7 @@ def lay_tiles(
         all_ends[there],
         _alternate(none + FREE, records[order])[there],
         _alternate(none, costs[order])[there],
+        _alternate(none, turns[order])[there],
         _alternate(none, walls[order])[there] > 0,
     )
 
@@ -102,7 +114,7 @@ def choose_window(tiles: Tiles, size: int) -> Window | None:
     numbers = np.arange(len(begins))
     possible = (begins < tiles.ends) & (finishes <= tiles.ends[-1]) & (walls[behind] == walls[numbers])
     candidates = np.nonzero(possible)[0]
-    for sums in (costs, records):
+    for sums in (costs, records, _sums(tiles.turns * (tiles.costs > 0))):
         if not len(candidates):
             return None
         values = sums[behind[candidates]] - sums[candidates]
@@ -139,6 +151,7 @@ def take(tiles: Tiles, window: Window) -> Tiles:
         np.array(starts, np.int64),
         np.array(ends, np.int64),
         np.full(len(middle), FREE, np.int64),
+        np.zeros(len(middle), np.int64),
         np.zeros(len(middle), np.int64),
         np.array(walls, np.bool_),
     )

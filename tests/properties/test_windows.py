@@ -23,6 +23,7 @@ class Extent:
     offset: int
     length: int
     cost: int
+    turn: int
     is_wall: bool
 
 
@@ -42,6 +43,7 @@ class Payload:
             np.array([one.length for one in rows], np.int64),
             np.array([one.record for one in rows], np.int64),
             np.array([one.cost for one in rows], np.int64),
+            np.array([one.turn for one in rows], np.int64),
             np.array([one.is_wall for one in rows], np.bool_),
         )
 
@@ -49,14 +51,15 @@ class Payload:
         """The extents that a range meets."""
         return [one for one in self.extents if one.offset < end and start < one.offset + one.length]
 
-    def price(self, start: int, end: int) -> tuple[int, int] | None:
-        """What clearing a range costs, and how many records with a cost go; None when a wall is in it."""
+    def price(self, start: int, end: int) -> tuple[int, int, int] | None:
+        """What clearing a range costs, the records with a cost and their turns; None with a wall in it."""
         met = self.met(start, end)
         if any(one.is_wall for one in met):
             return None
-        return sum(one.cost for one in met), sum(one.cost > 0 for one in met)
+        going = [one for one in met if one.cost]
+        return sum(one.cost for one in going), len(going), sum(one.turn for one in going)
 
-    def cheapest(self, size: int) -> tuple[int, int] | None:
+    def cheapest(self, size: int) -> tuple[int, int, int] | None:
         """The lowest price of any aligned range, by trying them all."""
         step = alignment_of(size)
         last = self.capacity - rounded(size)
@@ -74,7 +77,8 @@ def payloads(draw: DrawFn) -> Payload:
     for record, (gap, units) in enumerate(rows):
         offset = at + gap * UNIT
         cost = draw(st.one_of(st.just(0), st.integers(1, 5)))
-        extents.append(Extent(record, offset, units * UNIT, cost, draw(st.integers(0, 5)) == 0))
+        turn = draw(st.integers(0, 9))
+        extents.append(Extent(record, offset, units * UNIT, cost, turn, draw(st.integers(0, 5)) == 0))
         at = offset + units * UNIT
     return Payload(at + draw(st.integers(0, 70)) * UNIT, tuple(extents))
 
@@ -102,7 +106,7 @@ def test_a_window_is_whole_and_holds_no_wall(payload: Payload, size: int) -> Non
 @times(4)
 @given(payloads(), sizes)
 def test_no_window_is_cheaper(payload: Payload, size: int) -> None:
-    """Of all aligned ranges none costs less, nor as little with fewer records; None means there is none."""
+    """Of all aligned ranges none costs less, nor as little with fewer records, or as few stored earlier."""
     window = choose_window(payload.tiles(), size)
     found = None if window is None else payload.price(window.start, window.end)
     assert found == payload.cheapest(size)

@@ -72,6 +72,7 @@ class Ground:
         self._seen = seen
         self._going = going
         self._costs = np.where(going, 0, windows.worth(seen.capacities, ages))
+        self._turns = keeper.turns[seen.records]
         self._refused = refused[seen.records]
         writing = seen.is_held | self._refused
         self._hurdles = Hurdles(writing, pinned, np.where(seen.is_stored, seen.leased_until, np.uint64(0)))
@@ -114,6 +115,7 @@ class Ground:
             np.append(seen.capacities, taken[:, 1]),
             np.append(seen.records, none + windows.FREE),
             np.append(self._costs, none),
+            np.append(self._turns, none),
             np.append(walls, none == 0),
         )
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from mmc.cache.records import Owned, RecordState, RecordTable
 from mmc.cache.reservations import Holder, Reservations
 from mmc.errors import Code
@@ -62,6 +64,8 @@ class Keeper:
         self._mended = 0
         self.confirming: list[Published] = []
         self.clocks = records.access_clocks(segment)
+        self.turns = np.zeros(layout.records, np.int64)
+        self._turn = 0
         found = extents.all_extents(segment)
         self.table = RecordTable(layout.capacity, layout.records, self._owned(found))
         self._rebuild(found)
@@ -158,6 +162,8 @@ class Keeper:
         extents.write_extent(segment, record, Extent(owned.offset, capacity, 0))
         index.repair(segment, records.hash_of(segment, record), record)
         self.clocks[record] = records.clock_of(segment, record)
+        self._turn += 1
+        self.turns[record] = self._turn
         self.confirming.append(self.published(record))
         return True
 
