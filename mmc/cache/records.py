@@ -25,14 +25,17 @@ class RecordState(IntEnum):
     RETIRED = 3
 
 
+FREE, RESERVED, STORED, RETIRED = RecordState
+"""By names of their own: Python 3.11 is slow to look for an enumeration's member."""
+
 MOVES: frozenset[tuple[RecordState, RecordState]] = frozenset(
     {
-        (RecordState.FREE, RecordState.RESERVED),
-        (RecordState.RESERVED, RecordState.STORED),
-        (RecordState.RESERVED, RecordState.RETIRED),
-        (RecordState.RESERVED, RecordState.FREE),
-        (RecordState.STORED, RecordState.RETIRED),
-        (RecordState.RETIRED, RecordState.FREE),
+        (FREE, RESERVED),
+        (RESERVED, STORED),
+        (RESERVED, RETIRED),
+        (RESERVED, FREE),
+        (STORED, RETIRED),
+        (RETIRED, FREE),
     }
 )
 
@@ -45,7 +48,7 @@ class Owned(NamedTuple):
     capacity: int
 
 
-_FREE = Owned(RecordState.FREE, 0, 0)
+_NOTHING = Owned(FREE, 0, 0)
 
 
 class RecordTable:
@@ -57,14 +60,15 @@ class RecordTable:
         Raises:
             ValueError: the owned extents overlap or leave the capacity.
         """
-        self._table = [_FREE] * records
+        self._table = [_NOTHING] * records
         self.bytes_in = dict.fromkeys(RecordState, 0)
         self.records_in = dict.fromkeys(RecordState, 0)
         for record, what in owned:
             self._table[record] = what
-            self._count(what, 1)
+            self.bytes_in[what.state] += what.capacity
+            self.records_in[what.state] += 1
         self.space = Space(capacity, [(o.offset, o.capacity) for o in self._table if o.capacity])
-        self._free = [r for r in reversed(range(records)) if self._table[r] is _FREE]
+        self._free = [r for r in reversed(range(records)) if self._table[r] is _NOTHING]
 
     def __getitem__(self, record: int) -> Owned:
         """What a record is."""
@@ -96,46 +100,46 @@ class RecordTable:
         if offset is None:
             return None
         record = self._free.pop()
-        self._table[record] = what = Owned(RecordState.RESERVED, offset, rounded(size))
-        self._count(what, 1)
+        length = rounded(size)
+        self._table[record] = Owned(RESERVED, offset, length)
+        self.bytes_in[RESERVED] += length
+        self.records_in[RESERVED] += 1
         return record
 
     def move(self, record: int, state: RecordState) -> None:
         """A record changes hands; freed, its bytes can be given out again."""
-        old = self._table[record]
-        assert (old.state, state) in MOVES, f"record {record} cannot go from {old.state} to {state}"
-        self._count(old, -1)
-        if state is RecordState.FREE:
-            self._table[record] = _FREE
+        old, offset, capacity = self._table[record]
+        assert (old, state) in MOVES, f"record {record} cannot go from {old} to {state}"
+        self.bytes_in[old] -= capacity
+        self.records_in[old] -= 1
+        if state is FREE:
+            self._table[record] = _NOTHING
             self._free.append(record)
-            self.space.release(old.offset, old.capacity)
+            self.space.release(offset, capacity)
         else:
-            self._table[record] = new = old._replace(state=state)
-            self._count(new, 1)
+            self._table[record] = Owned(state, offset, capacity)
+            self.bytes_in[state] += capacity
+            self.records_in[state] += 1
 
     def trim(self, record: int, size: int) -> int:
         """Free what a record owns beyond its object's size; returns its capacity now."""
-        old = self._table[record]
+        state, offset, capacity = self._table[record]
         keep = rounded(size)
-        if keep < old.capacity:
-            self._count(old, -1)
-            self._table[record] = new = old._replace(capacity=keep)
-            self._count(new, 1)
-            self.space.release(old.offset + keep, old.capacity - keep)
-        return self._table[record].capacity
-
-    def _count(self, what: Owned, sign: int) -> None:
-        self.bytes_in[what.state] += sign * what.capacity
-        self.records_in[what.state] += sign
+        if keep >= capacity:
+            return capacity
+        self._table[record] = Owned(state, offset, keep)
+        self.bytes_in[state] -= capacity - keep
+        self.space.release(offset + keep, capacity - keep)
+        return keep
 
     def check(self) -> None:
         """Invariant S6: extents tile the capacity, and the counts are those of the table."""
-        used = [(what.offset, what.capacity) for what in self._table if what is not _FREE]
+        used = [(what.offset, what.capacity) for what in self._table if what is not _NOTHING]
         self.space.check(used)
         for state in RecordState:
-            if state is RecordState.FREE:
+            if state is FREE:
                 continue
             members = [what for what in self._table if what.state is state]
             assert self.records_in[state] == len(members)
             assert self.bytes_in[state] == sum(what.capacity for what in members)
-        assert sorted(self._free) == [r for r, what in enumerate(self._table) if what is _FREE]
+        assert sorted(self._free) == [r for r, what in enumerate(self._table) if what is _NOTHING]

@@ -19,8 +19,9 @@ LARGE_ALIGNMENT = 4096
 
 def rounded(size: int) -> int:
     """The bytes that an object of this size takes."""
-    alignment = alignment_of(size)
-    return max(size + -size % alignment, SMALL_ALIGNMENT)
+    if size >= LARGE_ALIGNMENT:
+        return size + -size % LARGE_ALIGNMENT
+    return size + -size % SMALL_ALIGNMENT or SMALL_ALIGNMENT
 
 
 def alignment_of(size: int) -> int:
@@ -66,8 +67,9 @@ class Space:
         """The free extent (start, length) that an allocation would use, and the offset that it would give."""
         length = rounded(size)
         alignment = alignment_of(size)
-        for position in range(bisect_left(self._by_size, (length, -1)), len(self._by_size)):
-            free, start = self._by_size[position]
+        by_size = self._by_size
+        for position in range(bisect_left(by_size, (length, -1)), len(by_size)):
+            free, start = by_size[position]
             offset = start + -start % alignment
             if offset + length <= start + free:
                 return start, free, offset

@@ -37,13 +37,14 @@ def write_extent(segment: Segment, record: int, extent: Extent) -> None:
 
     So whatever has a holder has the grant by which that holder knows it.
     """
-    at = segment.extents_word + record * EXTENT_WORDS
-    segment.words[at] = extent.offset
-    if extent.holder:
-        segment.words[at + 2] = extent.grant
-    segment.words[at + 1] = extent.capacity << HOLDER_BITS | extent.holder
-    if not extent.holder:
-        segment.words[at + 2] = extent.grant
+    words, at = segment.words, segment.extents_word + record * EXTENT_WORDS
+    offset, capacity, holder, grant = extent
+    words[at] = offset
+    if holder:
+        words[at + 2] = grant
+    words[at + 1] = capacity << HOLDER_BITS | holder
+    if not holder:
+        words[at + 2] = grant
 
 
 def release_extent(segment: Segment, record: int) -> None:

@@ -87,7 +87,9 @@ def repair(segment: Segment, hashed: int, record: int) -> bool:
 
 def present(segment: Segment, hashed: int, record: int) -> bool:
     """Whether the hint to a record is there."""
-    return record in candidates(segment, hashed)
+    entry, column = _entry(hashed, record), segment.memory.column
+    first, second = buckets_of(segment, hashed)
+    return entry in column(first, 1, BUCKET_ENTRIES) or entry in column(second, 1, BUCKET_ENTRIES)
 
 
 def _move(segment: Segment, record: int, at: int, bucket: int) -> bool:

@@ -14,7 +14,7 @@ the segment may store any generation; after the largest, which no honest record 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mmc.identifiers import ObjectVersion
 from mmc.segments.layout import (
@@ -49,6 +49,19 @@ _HALF = 32
 _HALF_MASK = 0xFFFFFFFF
 _GENERATIONS = (1 << 64) - 1
 _FIRST = 2
+_KEY_ROOM = (RECORD_WORDS - KEY) * WORD
+
+
+class Published(NamedTuple):
+    """What a published record says of itself: its key and the hash of that, bytes, and 1/16 s."""
+
+    generation: int
+    version: ObjectVersion
+    hashed: int
+    size: int
+    key: bytes
+    term: int
+    clock: int
 
 
 def begin_write(segment: Segment, record: int, version: ObjectVersion) -> int:
@@ -142,16 +155,15 @@ def still_readable(segment: Segment, word: int, generation: int) -> bool:
     return words[word] == generation and is_current(segment, words[word + TERM])
 
 
-def size_of(segment: Segment, record: int) -> int:
-    """The size of the record's object, in bytes."""
-    return segment.words[segment.record_word(record) + SIZE]
-
-
 def key_of(segment: Segment, record: int) -> bytes:
     """The record's key."""
-    at = segment.record_word(record)
-    length = min(segment.words[at + KEY_LENGTH], (RECORD_WORDS - KEY) * WORD)
-    return segment.memory.read((at + KEY) * WORD, length)
+    return _key_at(segment, segment.record_word(record))
+
+
+def _key_at(segment: Segment, at: int) -> bytes:
+    """The key of the record at this word; no longer than there is room for, whatever is said."""
+    length = segment.words[at + KEY_LENGTH]
+    return segment.memory.read((at + KEY) * WORD, min(length, _KEY_ROOM))
 
 
 def hash_of(segment: Segment, record: int) -> int:
@@ -177,14 +189,25 @@ def is_published(segment: Segment, record: int) -> bool:
     return words[at + STATE] == PUBLISHED and not words[at + GENERATION] & 1
 
 
+def published(segment: Segment, record: int) -> Published | None:
+    """What a record says of itself, under whatever term; None when it is not published and even.
+
+    In the order of :func:`is_published`.
+    """
+    words, at = segment.words, segment.record_word(record)
+    if words[at + STATE] != PUBLISHED or (generation := words[at]) & 1:
+        return None
+    birth = words[at + BIRTH_INDEX]
+    version = ObjectVersion(birth >> _HALF, words[at + CLIENT], words[at + COUNTER], birth & _HALF_MASK)
+    key = _key_at(segment, at)
+    return Published(
+        generation, version, words[at + HASH], words[at + SIZE], key, words[at + TERM], words[at + CLOCK]
+    )
+
+
 def term_of(segment: Segment, record: int) -> int:
     """The packed term that the record was published or restamped in."""
     return segment.words[segment.record_word(record) + TERM]
-
-
-def clock_of(segment: Segment, record: int) -> int:
-    """The record's access clock, in 1/16 s."""
-    return segment.words[segment.record_word(record) + CLOCK]
 
 
 def generation_of(segment: Segment, record: int) -> int:

@@ -240,11 +240,13 @@ class Desk:
 
     def _confirm(self, holder: Holder, published: tuple[int, ...], generations: tuple[int, ...]) -> Message:
         codes = []
+        ok, not_found = int(Code.OK), int(Code.NOT_FOUND)
+        adopt, segment = self.keeper.adopt, self.keeper.segment
         for record, generation in zip(published, generations, strict=True):
             held = record in holder.records
-            if held and records.generation_of(self.keeper.segment, record) == generation:
-                held = self.keeper.adopt(record)
-            codes.append(int(Code.OK if held else Code.NOT_FOUND))
+            if held and records.generation_of(segment, record) == generation:
+                held = adopt(record)
+            codes.append(ok if held else not_found)
         return replies.Codes(tuple(codes))
 
     def _pin(self, request: Request, holder: Holder, wanted: requests.Pin) -> Message:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mmc.cache.records import Owned, RecordState, RecordTable
+from mmc.cache.records import FREE, RESERVED, RETIRED, STORED, Owned, RecordTable
 from mmc.cache.reservations import Holder, Reservations
 from mmc.errors import Code
 from mmc.identifiers import ObjectVersion, is_key
@@ -76,10 +76,7 @@ class Keeper:
         for record, extent in enumerate(found):
             if not extent.capacity:
                 continue
-            if extent.holder:
-                state = RecordState.RESERVED
-            else:
-                state = RecordState.STORED if record in stored else RecordState.RETIRED
+            state = RESERVED if extent.holder else STORED if record in stored else RETIRED
             yield record, Owned(state, extent.offset, extent.capacity)
 
     def _rebuild(self, found: list[Extent]) -> None:
@@ -88,13 +85,13 @@ class Keeper:
             client = self.segment.words[start + row]
             if client:
                 self.reservations.add(client, row)
-        for record in self.table.in_state(RecordState.RESERVED):
+        for record in self.table.in_state(RESERVED):
             extent = found[record]
             holder = self.reservations.at(extent.holder - 1)
             if holder is None:
                 raise ValueError(f"record {record} is reserved by nobody")
             self.reservations.hold(holder, record, extent.capacity, extent.grant)
-        for record in self.table.in_state(RecordState.RETIRED):
+        for record in self.table.in_state(RETIRED):
             # its retirement may have ended here before it began: a late return must not match it
             records.begin_invalidate(self.segment, record)
             records.end_invalidate(self.segment, record)
@@ -145,33 +142,27 @@ class Keeper:
         A record of an older term is published in vain, unless the meta service itself asks for it.  One of
         the term that the segment was changing to, when an earlier life of this rank ended, is not.
         """
-        owned = self.table[record]
-        if owned.state is not RecordState.RESERVED:
-            return owned.state is RecordState.STORED
+        state, offset, capacity = self.table[record]
+        if state is not RESERVED:
+            return state is STORED
         segment = self.segment
-        if not records.is_published(segment, record) or not self._is_sound(record):
+        said = records.published(segment, record)
+        if said is None or not _is_sound(said, capacity):
             return False
-        size = records.size_of(segment, record)
-        if not records.is_current(segment, records.term_of(segment, record)):
+        if not records.is_current(segment, said.term):
             if not restamp:
                 return False
             records.restamp(segment, record, segment.term)
         self.reservations.end(record)
-        self.table.move(record, RecordState.STORED)
-        capacity = self.table.trim(record, size)
-        extents.write_extent(segment, record, Extent(owned.offset, capacity, 0))
-        index.repair(segment, records.hash_of(segment, record), record)
-        self.clocks[record] = records.clock_of(segment, record)
+        self.table.move(record, STORED)
+        capacity = self.table.trim(record, said.size)
+        extents.write_extent(segment, record, Extent(offset, capacity, 0))
+        index.repair(segment, said.hashed, record)
+        self.clocks[record] = said.clock
         self._turn += 1
         self.turns[record] = self._turn
-        self.confirming.append(self.published(record))
+        self.confirming.append(Published(record, said.generation, said.version))
         return True
-
-    def _is_sound(self, record: int) -> bool:
-        """Whether a published record says what a record can say: anybody here may have scribbled on it."""
-        key = records.key_of(self.segment, record)
-        size = records.size_of(self.segment, record)
-        return 0 < size <= self.table[record].capacity and is_key(key)
 
     def adopt_all(self) -> None:
         """Take over everything that clients have published and not yet confirmed."""
@@ -186,7 +177,7 @@ class Keeper:
 
     def stored(self) -> list[int]:
         """The records that are published and nobody's."""
-        return self.table.in_state(RecordState.STORED)
+        return self.table.in_state(STORED)
 
     def retire_refused(self, told: list[Published], codes: Sequence[int]) -> None:
         """Invalidate what the meta service does not know, where it still is what it was told of."""
@@ -194,7 +185,7 @@ class Keeper:
         doomed = [
             one.record
             for one in refused
-            if self.table[one.record].state is RecordState.STORED and self.published(one.record) == one
+            if self.table[one.record].state is STORED and self.published(one.record) == one
         ]
         for record in doomed:
             self._bequeath_lease(record)
@@ -220,7 +211,7 @@ class Keeper:
             owned = self.table[record]
             if records.is_published(segment, record):
                 index.erase(segment, records.hash_of(segment, record), record)
-            if owned.state is RecordState.RESERVED:  # should this end here, it is nobody's
+            if owned.state is RESERVED:  # should this end here, it is nobody's
                 extents.write_extent(segment, record, Extent(owned.offset, owned.capacity, 0))
             records.begin_invalidate(segment, record)
         segment.memory.fence()
@@ -228,9 +219,9 @@ class Keeper:
         for record in doomed:
             records.end_invalidate(segment, record)
             owned = self.table[record]
-            if owned.state is RecordState.RESERVED:
+            if owned.state is RESERVED:
                 self.reservations.end(record)
-            self.table.move(record, RecordState.RETIRED)
+            self.table.move(record, RETIRED)
             extents.write_extent(segment, record, Extent(owned.offset, owned.capacity, 0))
             if record in pinned:
                 self._pinned[record] = None
@@ -265,7 +256,7 @@ class Keeper:
     def _release_if_unused(self, record: int) -> None:
         if record not in self.awaiting and record not in self._pinned:
             extents.release_extent(self.segment, record)
-            self.table.move(record, RecordState.FREE)
+            self.table.move(record, FREE)
 
     def pinned_now(self) -> set[int]:
         """The records that somebody pins (fence before asking)."""
@@ -280,7 +271,7 @@ class Keeper:
         """
         for _ in range(max(_MENDED_LEAST, len(self.table) // _MENDED_SHARE)):
             self._mended = (self._mended + 1) % len(self.table)
-            if self.table[self._mended].state is RecordState.STORED:
+            if self.table[self._mended].state is STORED:
                 index.repair(self.segment, records.hash_of(self.segment, self._mended), self._mended)
 
     @property
@@ -302,7 +293,7 @@ class Keeper:
             self.wipe(term)
         else:
             columns.restamp_all(segment, columns.published_among(segment, self.stored()), term)
-            for record in self.table.in_state(RecordState.RESERVED):
+            for record in self.table.in_state(RESERVED):
                 if records.is_published(segment, record):
                     records.restamp(segment, record, term)
         segment.words[AT_TERM] = term
@@ -314,7 +305,7 @@ class Keeper:
 
     def wipe(self, term: int) -> None:
         """Invalidate everything published, but under the term that begins."""
-        for record in self.table.in_state(RecordState.RESERVED):
+        for record in self.table.in_state(RESERVED):
             if records.term_of(self.segment, record) != term:
                 self.adopt(record, restamp=True)
         self.retire(self.stored())
@@ -330,10 +321,15 @@ class Keeper:
                 owned.capacity,
                 owned.offset,
             ), f"record {record}"
-            assert (owned.state is RecordState.RESERVED) == (record in held)
+            assert (owned.state is RESERVED) == (record in held)
             holder = held.get(record)
             assert extent.capacity == 0 or extent.holder == (holder.row + 1 if holder else 0)
-            if owned.state is RecordState.RETIRED:
+            if owned.state is RETIRED:
                 assert record in self.awaiting or record in self._pinned
-            if owned.state is RecordState.STORED:
+            if owned.state is STORED:
                 assert records.is_published(self.segment, record)
+
+
+def _is_sound(said: records.Published, capacity: int) -> bool:
+    """Whether a published record says what a record can say: anybody here may have scribbled on it."""
+    return 0 < said.size <= capacity and is_key(said.key)

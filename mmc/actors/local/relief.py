@@ -15,12 +15,13 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mmc.actors.local.clearing import Clearing, Ground, Prospect
-from mmc.cache.records import RecordState
+from mmc.cache.records import RETIRED
 from mmc.cache.space import rounded
 from mmc.segments.records import access_clocks
 from mmc.wire.requests import Pressure
@@ -181,9 +182,11 @@ class Relief:
             record = keeper.reserve(holder, needed[position], reserve.grant)
             assert record is not None, "what fits can be had"
             granted[position] = record
-        for size in reserve.sizes[reserve.needed :]:
+        room, record_room = self._room()
+        for size in islice(reserve.sizes, reserve.needed, reserve.needed + max(record_room, 0)):
             length = rounded(size)
-            if not keeper.reservations.may_hold_ahead(holder, length) or self._is_high(length):
+            room -= length
+            if room < 0 or not keeper.reservations.may_hold_ahead(holder, length):
                 break
             record = keeper.reserve(holder, size, reserve.grant)
             if record is None:
@@ -306,17 +309,20 @@ class Relief:
     def _used(self) -> tuple[int, int]:
         """Bytes and records that are used and not on their way to be free."""
         table = self._keeper.table
-        used = table.used_bytes - table.bytes_in[RecordState.RETIRED]
-        records = len(table) - table.free_records - table.records_in[RecordState.RETIRED]
+        used = table.used_bytes - table.bytes_in[RETIRED]
+        records = len(table) - table.free_records - table.records_in[RETIRED]
         return used, records
 
-    def _is_high(self, more: int = 0) -> bool:
-        """Whether the rank is above its high watermark in bytes or in records."""
+    def _room(self) -> tuple[int, int]:
+        """Bytes and records that can be used below the high watermark; negative above it."""
         table = self._keeper.table
         used, records = self._used()
-        return 100 * (
-            used + more
-        ) > self.high_percent * table.space.capacity or 100 * records > self.high_percent * len(table)
+        most, most_records = self.high_percent * table.space.capacity, self.high_percent * len(table)
+        return most // 100 - used, most_records // 100 - records
+
+    def _is_high(self) -> bool:
+        """Whether the rank is above its high watermark in bytes or in records."""
+        return min(self._room()) < 0
 
     def pressure(self, demand: Demand) -> Pressure:
         """The request for eviction, with the records read since the last one and when."""

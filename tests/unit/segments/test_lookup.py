@@ -43,4 +43,4 @@ def test_at_once_is_one_by_one(states: list[str], is_dead: bool, ranks: int) -> 
     for number, was_found in enumerate(expected):
         segment = segments[number % ranks]
         assert records.match(segment, number, key_hash(KEYS[number])) > 0 or not was_found
-        assert (records.clock_of(segment, number) == CLOCK) == was_found
+        assert (records.access_clocks(segment)[number] == CLOCK) == was_found

@@ -36,10 +36,10 @@ def test_a_published_record_says_all_that_was_written(segment: Segment) -> None:
     assert records.holds_key(segment, 1, KEY)
     assert records.key_of(segment, 1) == KEY
     assert records.hash_of(segment, 1) == HASHED
-    assert records.size_of(segment, 1) == 1000
     assert records.version_of(segment, 1) == VERSION
     assert records.term_of(segment, 1) == TERM
-    assert records.clock_of(segment, 1) == 99
+    said = records.Published(generation, VERSION, HASHED, 1000, KEY, TERM, 99)
+    assert records.published(segment, 1) == said
     assert records.lease_of(segment, 1) == 0
     assert records.unchanged(segment, 1, generation)
 
@@ -57,6 +57,7 @@ def test_nothing_is_readable_while_it_is_written(segment: Segment) -> None:
     generation = records.begin_write(segment, 0, VERSION)
     assert records.match(segment, 0, HASHED) == 0
     assert not records.is_published(segment, 0)
+    assert records.published(segment, 0) is None
     records.describe(segment, 0, KEY, HASHED, 10)
     assert records.match(segment, 0, HASHED) == 0
     records.publish(segment, 0, generation, TERM, 0)
@@ -192,7 +193,6 @@ def test_lease_and_clock_are_words_of_their_own(segment: Segment) -> None:
     records.touch(segment, segment.record_word(0), 77)
     records.touch(segment, segment.record_word(0), 77)
     assert records.lease_of(segment, 0) == 123456
-    assert records.clock_of(segment, 0) == 77
     assert records.match(segment, 0, HASHED) == generation
     assert records.access_clocks(segment).tolist() == [77] + [0] * 7
 
