@@ -168,7 +168,8 @@ class Client(ClientLife):
             CacheError: -3014, -3017, -3004: nobody could tell.
         """
         encoded = encode_key(key)
-        seconds_of(timeout, self._config.client.timeout_ms)
+        if timeout is not None:
+            seconds_of(timeout, 0)
         if self.connection.actor.reader.has(encoded, access_clock()):
             return True
         (found,) = self.run(lambda actor, deadline: asking.locate(actor, [encoded], deadline), timeout)

@@ -93,12 +93,12 @@ def encode_key(key: str | bytes) -> bytes:
     Raises:
         InvalidArgument: not a ``str`` or ``bytes``, empty, longer than 255 bytes, or with a NUL.
     """
-    key = as_bytes(key)
-    if not 0 < len(key) <= MAX_KEY_BYTES:
-        raise InvalidArgument(f"a key must have 1 to {MAX_KEY_BYTES} bytes, not {len(key)}")
-    if 0 in key:
+    encoded = as_bytes(key)
+    if not 0 < len(encoded) <= MAX_KEY_BYTES:
+        raise InvalidArgument(f"a key must have 1 to {MAX_KEY_BYTES} bytes, not {len(encoded)}")
+    if 0 in encoded:
         raise InvalidArgument("a key must not contain a NUL byte")
-    return key
+    return encoded
 
 
 def as_bytes(key: str | bytes) -> bytes:
@@ -109,7 +109,7 @@ def as_bytes(key: str | bytes) -> bytes:
     """
     if isinstance(key, str):
         try:
-            return key.encode(*TEXT)
+            return key.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             raise InvalidArgument("a key must be encodable as UTF-8") from None
     if not isinstance(key, bytes):

@@ -23,6 +23,7 @@ from mmc.segments.reader import fetch_whole
 if TYPE_CHECKING:
     from mmc.arguments import BufferLike
 
+_SEVERAL = (list, tuple)
 _THERE = (Code.OK, Code.WRONG_SIZE)
 T_co = TypeVar("T_co", covariant=True)
 Perform = Callable[[Sequence[Work]], None]
@@ -231,7 +232,7 @@ def read_here(
         InvalidArgument: the key is neither ``str`` nor ``bytes``.
         TypeError: the target is no buffer of plain elements.
     """
-    if isinstance(target, list | tuple):
+    if isinstance(target, _SEVERAL):
         return False
     try:
         view = memoryview(target)  # type: ignore[arg-type] # numpy's arrays are buffers
@@ -242,7 +243,7 @@ def read_here(
     hit = actor.reader.locate(encode_key(key))
     if hit is None or hit.size != view.nbytes:
         return False
-    if view.format != "B" or view.ndim != 1:
+    if view.ndim != 1 or view.format != "B":
         view = byte_view(view, writable=True)
     if not fetch_whole(hit, view, clock):
         return False

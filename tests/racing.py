@@ -58,6 +58,15 @@ class WordMemory:
         words = [self.words[at] for at in positions.ravel().tolist()]
         return np.array(words, np.uint64).reshape(positions.shape)
 
+    def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """Load words, one after the other."""
+        return self.gather(start + numbers[..., None] * stride + np.arange(width))
+
+    def find(self, sought: bytes, start: int, end: int) -> int:
+        """Search what :meth:`read` gives."""
+        found = self.read(start, end - start).find(sought)
+        return found if found < 0 else start + found
+
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes, word by word."""
         first, last = at // WORD, -(-(at + size) // WORD)

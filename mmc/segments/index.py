@@ -10,20 +10,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmc.segments.layout import BUCKET_ENTRIES
+from mmc.segments.layout import BUCKET_ENTRIES, WORD
 from mmc.segments.records import hash_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mmc.segments.layout import Segment
 
 _HALF = 32
+_HALF_BYTES = 4
 _RECORD_MASK = 0xFFFFFFFF
 SECOND_SHIFT = 24
 
 
 def buckets_of(segment: Segment, hashed: int) -> tuple[int, int]:
     """The first words of the two buckets of a hash."""
-    mask = segment.layout.buckets - 1
+    mask = segment.bucket_mask
     first = hashed & mask
     second = hashed >> SECOND_SHIFT & mask
     if second == first:
@@ -32,17 +35,23 @@ def buckets_of(segment: Segment, hashed: int) -> tuple[int, int]:
     return start + first * BUCKET_ENTRIES, start + second * BUCKET_ENTRIES
 
 
-def candidates(segment: Segment, hashed: int) -> list[int]:
-    """The records that may hold an object of this hash."""
-    column, fragment = segment.memory.column, hashed >> _HALF
-    first, second = buckets_of(segment, hashed)
-    last = segment.layout.records
-    return [
-        record - 1
-        for bucket in (first, second)
-        for entry in column(bucket, 1, BUCKET_ENTRIES)
-        if entry >> _HALF == fragment and 0 < (record := entry & _RECORD_MASK) <= last
-    ]
+def candidates(segment: Segment, hashed: int) -> Iterator[int]:
+    """The records that may hold an object of this hash; the second bucket is looked at when it is asked for.
+
+    The upper halves of the entries are searched for as bytes, which is several times as fast as to compare
+    entry after entry.  What is found is looked at as a word.
+    """
+    fragment = (hashed >> _HALF).to_bytes(_HALF_BYTES, "little")
+    find, words, last = segment.memory.find, segment.words, segment.layout.records
+    for bucket in buckets_of(segment, hashed):
+        start = bucket * WORD
+        end = start + BUCKET_ENTRIES * WORD
+        while (start := find(fragment, start, end)) >= 0:
+            if start % WORD == _HALF_BYTES:
+                entry = words[start // WORD]
+                if entry >> _HALF == hashed >> _HALF and 0 < (record := entry & _RECORD_MASK) <= last:
+                    yield record - 1
+            start += 1
 
 
 def insert(segment: Segment, hashed: int, record: int) -> bool:

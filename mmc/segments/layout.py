@@ -134,6 +134,7 @@ class Segment:
         self.holders_word = layout.holders_at // WORD
         self.pins_word = layout.pins_at // WORD
         self.index_word = layout.index_at // WORD
+        self.bucket_mask = layout.buckets - 1
         self.records_word = layout.records_at // WORD
         self.payload_at = layout.payload_at
 

@@ -1,7 +1,8 @@
 """Looking up many keys of one segment at once: each step is done for all of them, as arrays.
 
-The order of the loads of each record is that of :func:`mmc.segments.records.match`: generation, state, hash,
-term, and then the segment's terms.  Nothing is copied by what is found here, so that nothing is read again.
+A record is copied up to its clock, and then its generation is read once more: the same and even, it says that
+all of the copy was read of one life of the record; the segment's terms are read after that.  Nothing else is
+copied by what is found here, so that nothing else is read again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from mmc.segments.layout import (
     AT_TERM,
     BUCKET_ENTRIES,
     CLOCK,
+    GENERATION,
     HASH,
     RECORD_WORDS,
     STATE,
@@ -28,50 +30,62 @@ if TYPE_CHECKING:
 
     from mmc.segments.layout import Segment
 
-_ENTRIES = np.arange(BUCKET_ENTRIES, dtype=np.intp)
+    Words = NDArray[np.uint64]
+
 _HALF = np.uint64(32)
+_SECOND_SHIFT = np.uint64(SECOND_SHIFT)
 _RECORD_MASK = np.uint64(0xFFFFFFFF)
 _ONE = np.uint64(1)
 
 
-def find_each(segment: Segment, hashes: NDArray[np.uint64], clock: int) -> NDArray[np.bool_]:
+def find_each(segment: Segment, hashes: Words, clock: int) -> NDArray[np.bool_]:
     """Of each hash whether a readable record has it; refreshes the access clocks of those records."""
     found = np.zeros(len(hashes), np.bool_)
-    entries = segment.memory.gather(_places_of(segment, hashes))
-    numbers = entries & _RECORD_MASK
-    are_hints = (entries >> _HALF == (hashes >> _HALF)[:, None]) & (numbers > 0)
-    rows, columns = np.nonzero(are_hints & (numbers <= segment.layout.records))
-    if not len(rows):
+    entries = segment.memory.rows(
+        segment.index_word, BUCKET_ENTRIES, BUCKET_ENTRIES, _buckets(segment, hashes)
+    )
+    _, keys, _ = places = np.nonzero(entries >> _HALF == (hashes >> _HALF)[:, None])
+    numbers = (entries[places] & _RECORD_MASK) - _ONE  # of an empty entry the largest there is
+    are_hints = numbers < segment.layout.records
+    if not are_hints.all():
+        keys, numbers = keys[are_hints], numbers[are_hints]
+    if not len(numbers):
         return found
-    words = segment.records_word + (numbers[rows, columns].astype(np.intp) - 1) * RECORD_WORDS
-    are_readable = _match(segment, words, hashes[rows])
-    found[rows[are_readable]] = True
-    if segment.memory.writable:
-        clocks = words[are_readable] + CLOCK
-        for late in clocks[segment.memory.gather(clocks) != clock].tolist():
-            segment.words[late] = clock
+    records = numbers.astype(np.intp)
+    clocks, are_readable = _match(segment, records, hashes[keys])
+    found[keys[are_readable]] = True
+    late = are_readable & (clocks != clock)
+    if segment.memory.writable and late.any():
+        words = segment.words
+        for at in (records[late] * RECORD_WORDS + (segment.records_word + CLOCK)).tolist():
+            words[at] = clock
     return found
 
 
-def _places_of(segment: Segment, hashes: NDArray[np.uint64]) -> NDArray[np.intp]:
-    """For each hash the words of its two buckets."""
-    mask = np.uint64(segment.layout.buckets - 1)
+def _buckets(segment: Segment, hashes: Words) -> NDArray[np.intp]:
+    """The numbers of the buckets of each hash, the first ones and then the second ones."""
+    mask = np.uint64(segment.bucket_mask)
     first = hashes & mask
-    second = hashes >> np.uint64(SECOND_SHIFT) & mask
-    second ^= second == first
-    buckets = np.stack((first, second), axis=1).astype(np.intp) * BUCKET_ENTRIES + segment.index_word
-    return (buckets[:, :, None] + _ENTRIES).reshape(len(hashes), 2 * BUCKET_ENTRIES)
+    second = hashes >> _SECOND_SHIFT & mask
+    second ^= first == second
+    return np.array((first, second), np.intp)
 
 
-def _match(segment: Segment, words: NDArray[np.intp], hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Whether the records at these words are readable and have these hashes."""
-    gather = segment.memory.gather
-    are_readable: NDArray[np.bool_] = gather(words) & _ONE == 0
-    are_readable &= gather(words + STATE) == PUBLISHED
-    are_readable &= gather(words + HASH) == hashes
-    terms = gather(words + TERM)
+def _match(segment: Segment, records: NDArray[np.intp], hashes: Words) -> tuple[Words, NDArray[np.bool_]]:
+    """The access clocks of records, and whether they are readable and have these hashes."""
+    memory = segment.memory
+    copied = memory.rows(segment.records_word, RECORD_WORDS, CLOCK + 1, records).T
+    generations = memory.gather(records * RECORD_WORDS + (segment.records_word + GENERATION))
+    are_readable: NDArray[np.bool_] = copied[HASH] == hashes
+    are_readable &= copied[STATE] == PUBLISHED
+    are_readable &= copied[GENERATION] & _ONE == 0
+    are_readable &= copied[GENERATION] == generations
     current, closing = segment.words[AT_TERM], segment.words[AT_CLOSING]
-    are_readable &= (terms != 0) & ((terms == current) | (terms == closing))
+    terms = copied[TERM]
+    if closing or not current:
+        are_readable &= (terms != 0) & ((terms == current) | (terms == closing))
+    else:
+        are_readable &= terms == current
     if segment.is_dead:
         are_readable[:] = False
-    return are_readable
+    return copied[CLOCK], are_readable

@@ -53,6 +53,7 @@ class BufferMemory:
         self._octets = np.frombuffer(self._bytes, np.uint8)
         self._base = address_of(self._bytes)
         self.words = self._bytes.cast("Q")
+        self.find = buffer.find
         self.writable = not self._bytes.readonly
         self.fence = fence
         self.copy_from: CopyOctets = np.copyto
@@ -76,6 +77,12 @@ class BufferMemory:
     def gather(self, positions: NDArray[np.intp]) -> NDArray[np.uint64]:
         """The words at these positions, in their shape."""
         return self._array[positions]
+
+    def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """Copy rows of a table from word ``start`` on: ``width`` words of each, ``stride`` words apart."""
+        count = (len(self._array) - start) // stride
+        table = self._array[start : start + count * stride].reshape(count, stride)
+        return table[:, :width][numbers]
 
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes from byte ``at``."""

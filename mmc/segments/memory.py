@@ -58,6 +58,14 @@ class Memory(Protocol):
         """Load the words at these positions, in their shape."""
         ...
 
+    def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """Copy rows of a table from word ``start`` on: ``width`` words of each, ``stride`` words apart."""
+        ...
+
+    def find(self, sought: bytes, start: int, end: int) -> int:
+        """The first byte from which on these bytes stand between two others, or -1."""
+        ...
+
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes from byte ``at``."""
         ...

@@ -14,11 +14,13 @@ from mmc.errors import Code
 from mmc.identifiers import home_of, key_hash
 from mmc.segments import index, records
 from mmc.segments.extents import payload_position
-from mmc.segments.layout import SIZE
+from mmc.segments.layout import CLOCK, SIZE
 from mmc.segments.lookup import find_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from mmc.segments.layout import Segment
 
@@ -59,9 +61,10 @@ class Reader:
     def recall(self, key: bytes) -> Hit | None:
         """The replica of this key that was found before, if it still is readable."""
         hit = self._locations.get(key)
-        if hit is None or not records.still_readable(hit.segment, hit.word, hit.generation):
+        if hit is None:
             return None
-        return hit
+        segment, _, generation, word, _, _ = hit
+        return hit if records.still_readable(segment, word, generation) else None
 
     def locate(self, key: bytes) -> Hit | None:
         """A replica of this key on this host, if the hints lead to one."""
@@ -97,11 +100,12 @@ class Reader:
             return [self.has(key, clock) for key in keys]
         hashes = np.fromiter(map(key_hash, keys), np.uint64, len(keys))
         found = np.zeros(len(keys), np.bool_)
+        missing: NDArray[np.intp] | slice = slice(None)
         for segment in self._in_order:
+            found[missing] = find_each(segment, hashes[missing], clock)
             (missing,) = np.nonzero(~found)
             if not len(missing):
                 break
-            found[missing] = find_each(segment, hashes[missing], clock)
         return found.tolist()
 
     def remember(self, key: bytes, hit: Hit) -> None:
@@ -163,10 +167,11 @@ def fetch(hit: Hit, targets: Sequence[memoryview], clock: int) -> Code:
 
 def fetch_whole(hit: Hit, target: memoryview, clock: int) -> bool:
     """Copy an object into one buffer of its size; False when the replica passed away, as in :func:`fetch`."""
-    hit.segment.memory.copy_out(hit.at, target)
-    if has_passed(hit):
+    segment, _, generation, word, at, _ = hit
+    segment.memory.copy_out(at, target)
+    if segment.words[word] != generation:
         return False
-    touch(hit.segment, hit.word, clock)
+    touch(segment, word, clock)
     return True
 
 
@@ -180,6 +185,7 @@ def fetch_bytes(hit: Hit, clock: int) -> bytes | None:
 
 
 def touch(segment: Segment, word: int, clock: int) -> None:
-    """Note an access to the record at this word, where this process may write."""
-    if segment.memory.writable:
-        records.touch(segment, word, clock)
+    """Note an access to the record at this word, where this process may; only eviction depends on it."""
+    words = segment.words
+    if words[word + CLOCK] != clock and segment.memory.writable:
+        words[word + CLOCK] = clock

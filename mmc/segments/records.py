@@ -141,7 +141,8 @@ def holds_key(segment: Segment, record: int, key: bytes) -> bool:
     at = segment.record_word(record)
     if segment.words[at + KEY_LENGTH] != len(key):
         return False
-    return segment.memory.read((at + KEY) * WORD, len(key)) == key
+    start = (at + KEY) * WORD
+    return segment.memory.find(key, start, start + len(key)) == start
 
 
 def unchanged(segment: Segment, record: int, generation: int) -> bool:
@@ -152,7 +153,10 @@ def unchanged(segment: Segment, record: int, generation: int) -> bool:
 def still_readable(segment: Segment, word: int, generation: int) -> bool:
     """Whether the record at this word is unchanged since this generation, and of a current term."""
     words = segment.words
-    return words[word] == generation and is_current(segment, words[word + TERM])
+    if words[word] != generation:
+        return False
+    term = words[word + TERM]
+    return (term == words[AT_TERM] and term != 0 and not words[AT_DEAD]) or is_current(segment, term)
 
 
 def key_of(segment: Segment, record: int) -> bytes:
@@ -213,12 +217,6 @@ def term_of(segment: Segment, record: int) -> int:
 def generation_of(segment: Segment, record: int) -> int:
     """The record's generation now."""
     return segment.words[segment.record_word(record)]
-
-
-def touch(segment: Segment, word: int, clock: int) -> None:
-    """Note an access to the record at this word; the last writer wins, and only eviction depends on it."""
-    if segment.words[word + CLOCK] != clock:
-        segment.words[word + CLOCK] = clock
 
 
 def lease_of(segment: Segment, record: int) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from time import CLOCK_BOOTTIME, clock_gettime
 
 _NANOSECOND = 1e-9
 _CLOCK_PER_S = 16
@@ -27,9 +27,9 @@ _OFFSET = _namespace_offset()
 
 def now() -> float:
     """Seconds since the host's boot, sleep included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - _OFFSET
+    return clock_gettime(CLOCK_BOOTTIME) - _OFFSET
 
 
 def access_clock() -> int:
     """The host's clock as access clocks have it: sixteenths of a second."""
-    return int(now() * _CLOCK_PER_S)
+    return int((clock_gettime(CLOCK_BOOTTIME) - _OFFSET) * _CLOCK_PER_S)

@@ -93,6 +93,14 @@ class HostileMemory(BufferMemory):
             self._strike(int(positions.flat[0]), 1)
         return super().gather(positions)
 
+    def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """Load words; the stranger may store into one of them first."""
+        if numbers.size:
+            first, last = int(numbers.min()) * stride, int(numbers.max()) * stride + width
+            assert 0 <= start + first <= start + last <= len(self._raw), "outside the memory"
+            self._strike(start + int(numbers.flat[0]) * stride, width)
+        return super().rows(start, stride, width, numbers)
+
     def read(self, at: int, size: int) -> bytes:
         """Copy bytes, which lie in the memory."""
         assert 0 <= at <= at + size <= len(self), "outside the memory"

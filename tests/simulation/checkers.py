@@ -329,10 +329,11 @@ class Leases(Checker):
         """Nothing is promised."""
         super().__init__(cluster)
         self._promises: dict[tuple[bytes, str], float] = {}
+        self._lost_at: dict[bytes, float] = {}
 
-    def granted(self, key: bytes, client: str, until: float) -> None:
-        """A client may count on a lease until a time."""
-        if until <= self.world.now:
+    def granted(self, key: bytes, client: str, asked: float, until: float) -> None:
+        """A client may count on a lease until a time, unless what it asked for was lost since it asked."""
+        if until <= self.world.now or self._lost_at.get(key, 0.0) >= asked:
             return
         self._promises[key, client] = max(until, self._promises.get((key, client), 0.0))
         is_lossless = not self.cluster.lost_ranks and not self.cluster.lost_segments
@@ -347,6 +348,7 @@ class Leases(Checker):
         """A rank's memory is lost, or the rank is given up: a lease ends with the last replica."""
         held = {stored.key for stored in rank.inspection.all_stored()}
         elsewhere = {key for key in held for name, _ in self.cluster.places_of_key(key) if name != rank.name}
+        self._lost_at.update(dict.fromkeys(held - elsewhere, self.world.now))
         for promise in [promise for promise in self._promises if promise[0] in held - elsewhere]:
             del self._promises[promise]
 

@@ -222,6 +222,15 @@ class ProcessMemory:
                     column[position] = value
         return column
 
+    def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """Load word after word, with stalls between them."""
+        return self.gather(start + numbers[..., None] * stride + np.arange(width))
+
+    def find(self, sought: bytes, start: int, end: int) -> int:
+        """Search what :meth:`read` gives."""
+        found = self.read(start, end - start).find(sought)
+        return found if found < 0 else start + found
+
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes from byte ``at``, in pieces."""
         target = bytearray(size)

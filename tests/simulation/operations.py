@@ -171,7 +171,7 @@ class Operations:
             until = client.clock.when(plan.until)
             for key, code in zip(keys, act.codes, strict=True):
                 if code == Code.OK:
-                    self._cluster.checkers.leases.granted(key, client.name, until)
+                    self._cluster.checkers.leases.granted(key, client.name, act.started, until)
             client.leasing.difference_update(keys)
 
         client.leasing.update(keys)

@@ -9,6 +9,7 @@ from mmc.actors.reception import Request
 from mmc.config import load_config
 from mmc.errors import Code
 from mmc.segments import pins, records
+from mmc.segments.reader import touch
 from mmc.wire.codec import Header
 from mmc.wire.requests import Reserve
 from tests.heap import heap_segment, store
@@ -37,7 +38,7 @@ class Rank:
             assert self.keeper.adopt(record)
             self.record_at[self.keeper.table[record].offset // PAGE] = record
         for page, clock in (clocks or {}).items():
-            records.touch(self.segment, self.segment.record_word(self.record_at[page]), clock)
+            touch(self.segment, self.segment.record_word(self.record_at[page]), clock)
 
     def wait(self, *pages: int) -> WaitingReserve:
         """Let a reserve for objects of so many pages wait for ten seconds."""

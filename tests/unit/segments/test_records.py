@@ -5,6 +5,7 @@ import pytest
 from mmc.identifiers import ObjectVersion, key_hash
 from mmc.segments import records
 from mmc.segments.layout import AT_CLOSING, AT_DEAD, AT_TERM, KEY_LENGTH, Segment
+from mmc.segments.reader import touch
 from tests.heap import TERM, heap_segment, store
 
 KEY = b"key"
@@ -190,8 +191,8 @@ def test_lease_and_clock_are_words_of_their_own(segment: Segment) -> None:
     """A lease and an access change neither each other nor the generation."""
     generation = store(segment, 0, KEY)
     records.store_lease(segment, 0, 123456)
-    records.touch(segment, segment.record_word(0), 77)
-    records.touch(segment, segment.record_word(0), 77)
+    touch(segment, segment.record_word(0), 77)
+    touch(segment, segment.record_word(0), 77)
     assert records.lease_of(segment, 0) == 123456
     assert records.match(segment, 0, HASHED) == generation
     assert records.access_clocks(segment).tolist() == [77] + [0] * 7
