@@ -317,16 +317,15 @@ class RankHandle:
     def next_deadline(self) -> float | None:
         """When :meth:`expire` has something to do."""
         times = [self.link.next_deadline(), self._confirm_at, self._retry_at]
-        oldest = min((held[0].since for held in self._idle.values() if held), default=None)
-        if oldest is not None:
-            times.append(oldest + self._limits.reserve_idle_ms / 1000)
+        idle_s = self._limits.reserve_idle_ms / 1000
+        times += [held[0].since + idle_s for held in self._idle.values() if held]
         if self._retry_at is None and (
             (self._returning and requests.Return not in self._housekeeping)
             or (self._forfeiting and requests.Forfeit not in self._housekeeping)
             or (self._unpinning and requests.Unpin not in self._housekeeping)
         ):
             times.append(0.0)
-        return min((time for time in times if time is not None), default=None)
+        return min([time for time in times if time is not None], default=None)
 
     def is_quiet(self) -> bool:
         """Whether the rank has been told everything."""

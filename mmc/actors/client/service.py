@@ -110,10 +110,12 @@ class ClientActor:
 
     def next_deadline(self) -> float | None:
         """When :meth:`expire` has something to do."""
-        times = [self._link.next_deadline(), self._tell_at if self._has_news() else None]
-        times.extend(handle.next_deadline() for handle in self.ranks.values())
-        times.extend(call.wake_at for call in self._waiting)
-        return min((time for time in times if time is not None), default=None)
+        times = [handle.next_deadline() for handle in self.ranks.values()]
+        times.append(self._link.next_deadline())
+        if self._has_news():
+            times.append(self._tell_at)
+        times += [call.wake_at for call in self._waiting]
+        return min([time for time in times if time is not None], default=None)
 
     def _flush(self) -> list[Effect]:
         effects, self._effects = self._effects, []
