@@ -29,7 +29,9 @@ class Child:
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         self._parent_fd = -1
-        self._ready: int | None = None
+        self.ready: int | None = None
+        """Readable when the service says something of its start; None once it has said all."""
+        self._said = b""
         self._ready_fd = -1
         self._starts: list[float] = []
 
@@ -46,7 +48,9 @@ class Child:
         """
         self._starts = [at for at in self._starts if now() - at < _MINUTE_S] + [now()]
         self._parent_fd = parent_fd
-        self._ready, self._ready_fd = os.pipe()
+        self._close_ready()
+        self._said = b""
+        self.ready, self._ready_fd = os.pipe()
         self.process = subprocess.Popen(  # noqa: S603 - our own command
             command_for(self.service),
             pass_fds=(parent_fd, self._ready_fd),
@@ -82,23 +86,44 @@ class Child:
             CacheError: what the service says is in its way; -3002, it ended, or did not serve by the
                 deadline.
         """
-        assert self._ready is not None
-        text = b""
+        facts = None
+        while facts is None:
+            assert self.ready is not None
+            if not select.select([self.ready], [], [], max(0.0, deadline - now()))[0]:
+                self._close_ready()
+                raise CannotCreate(f"{self.name} did not serve in time; its last words are above")
+            facts = self._hear()
+        return facts
+
+    def hear_start(self) -> str:
+        """Take up what the service has said of its start by now; returns what is in its way, or ""."""
+        if self.ready is None or not select.select([self.ready], [], [], 0)[0]:
+            return ""
         try:
-            while not text.endswith(b"\n"):
-                readable, _, _ = select.select([self._ready], [], [], max(0.0, deadline - now()))
-                part = os.read(self._ready, 4096) if readable else b""
-                if not part:
-                    why = "ended" if readable else "did not serve in time"
-                    raise CannotCreate(f"{self.name} {why}; its last words are above")
-                text += part
-        finally:
-            os.close(self._ready)
-            self._ready = None
-        facts: dict[str, str] = json.loads(text)
+            self._hear()
+        except CacheError as error:
+            return error.sentence
+        return ""
+
+    def _hear(self) -> dict[str, str] | None:
+        """What the service says of itself, where there is something to hear; None: it has not said all."""
+        assert self.ready is not None
+        part = os.read(self.ready, 4096)
+        self._said += part
+        if part and not self._said.endswith(b"\n"):
+            return None
+        self._close_ready()
+        if not part:
+            raise CannotCreate(f"{self.name} ended; its last words are above")
+        facts: dict[str, str] = json.loads(self._said)
         if "failure" in facts:
             raise CacheError(facts["failure"], Code(int(facts["code"])))
         return facts
+
+    def _close_ready(self) -> None:
+        if self.ready is not None:
+            os.close(self.ready)
+            self.ready = None
 
     def is_running(self) -> bool:
         """Whether the process lives."""

@@ -16,7 +16,6 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from mmc.errors import CacheError
 from mmc.log import get_log
 from mmc.segments.lockfile import close_at_fork
 from mmc.services.child import Child
@@ -99,12 +98,15 @@ class HostedServices:
                 with contextlib.suppress(ProcessLookupError):
                     descriptors.append(os.pidfd_open(child.pid))
                     poll.register(descriptors[-1], select.POLLIN)
+                if child.ready is not None:
+                    poll.register(child.ready, select.POLLIN)
             poll.poll()
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._wake)
             for descriptor in descriptors:
                 os.close(descriptor)
             for child in self._children:
+                self._hear(child)
                 self._restart_if_dead(child)
 
     def _restart_if_dead(self, child: Child) -> None:
@@ -120,10 +122,12 @@ class HostedServices:
             self._log.error("service dies again and again; it is left dead", service=child.name)
             return
         self._log.warning("service died; it was started again", service=child.name)
-        try:
-            child.await_ready(now() + _READY_S)
-        except CacheError as error:
-            self._log.warning("service did not start", service=child.name, reason=error.sentence)
+
+    def _hear(self, child: Child) -> None:
+        """What a service says of its start; it is not waited for: it may need another that is dead, too."""
+        reason = child.hear_start()
+        if reason:
+            self._log.warning("service did not start", service=child.name, reason=reason)
 
     def at_end(self, action: Callable[[], object]) -> None:
         """Do this once all services have ended."""

@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmc.errors import CacheError, CannotCreate, InvalidArgument
+from mmc.errors import CannotCreate, InvalidArgument
 from mmc.log import get_log
 from mmc.services.child import RESTARTS_PER_MINUTE, Child
 from mmc.services.launch import LaunchOptions
@@ -161,9 +161,12 @@ class Supervisor:
                 if not child.is_running() and not self._stopping:
                     self._restart(child)
             _reap_strangers({child.pid for child in self.children})
-            select.select([self._wake_read], [], [])
+            starting = [child.ready for child in self.children if child.ready is not None]
+            select.select([self._wake_read, *starting], [], [])
             while select.select([self._wake_read], [], [], 0)[0]:
                 os.read(self._wake_read, 512)
+            for child in self.children:
+                self._hear(child)
 
     def _restart(self, child: Child) -> None:
         status = child.process.returncode if child.process else None
@@ -171,10 +174,12 @@ class Supervisor:
         child.start(self._parent_read)
         if child.is_hopeless:
             raise CannotCreate(f"{child.name} died {RESTARTS_PER_MINUTE} times within a minute")
-        try:
-            child.await_ready(now() + self._ready_s)
-        except CacheError as error:
-            self._log.warning("service did not start", service=child.name, reason=error.sentence)
+
+    def _hear(self, child: Child) -> None:
+        """What a child says of its start; it is not waited for: it may need another that is dead, too."""
+        reason = child.hear_start()
+        if reason:
+            self._log.warning("service did not start", service=child.name, reason=reason)
 
     def close(self) -> None:
         """Stop every child, ranks first, and leave no file behind."""

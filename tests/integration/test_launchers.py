@@ -120,6 +120,29 @@ def test_a_dead_service_is_started_again_with_its_objects() -> None:
     process.stdout.close()
 
 
+def test_a_service_that_waits_for_another_does_not_delay_the_restart_of_that_one() -> None:
+    """A killed rank waits for a meta service that dies before it answers: both are back in seconds."""
+    process, facts = _up()
+    _, meta, rank = _pids(facts)
+    with mmc.Client(str(facts["meta_service_url"])) as client:
+        client.wait_for_ranks(1)
+        client.put("survivor", b"here" * 1000)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        os.kill(meta, signal.SIGSTOP)
+        os.kill(rank, signal.SIGKILL)
+        wait_until(lambda: str(rank) not in children.read_text().split(), "the rank's end is known")
+        wait_until(lambda: len(children.read_text().split()) == 3, "the rank begins to start")
+        os.kill(meta, signal.SIGKILL)
+        wait_until(
+            lambda: client.put_batch(["later"], [b"x"], timeout=1)[0] in (0, -3006), "puts succeed again"
+        )
+        assert client.get("survivor") == b"here" * 1000
+    process.terminate()
+    assert process.wait(15) == 0
+    assert process.stdout is not None
+    process.stdout.close()
+
+
 def _run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*_MMC, *arguments],
