@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -85,9 +86,10 @@ def collect_rarely() -> None:
 
 
 def tell_ready(descriptor: int | None, facts: dict[str, object]) -> None:
-    """Say that the service serves."""
+    """Say that the service serves, whether or not somebody still waits for it."""
     if descriptor is not None:
-        os.write(descriptor, json.dumps(facts).encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError):
+            os.write(descriptor, json.dumps(facts).encode() + b"\n")
         os.close(descriptor)
 
 

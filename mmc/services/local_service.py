@@ -179,20 +179,23 @@ class LocalServer:
     def run(self, on_live: Callable[[], None] | None = None) -> None:
         """Serve until stopped; memory is populated meanwhile, once the rank is live.
 
-        ``on_live`` is called at that moment.
+        ``on_live`` is called at that moment.  The segment of a service that is ended by a fault of its own
+        stays, as if it had been killed: the next one takes it up.
 
         Raises:
             CacheError: the meta service does not admit this rank: -3006 it is taken, -3013 there are
                 too many.
         """
         self._on_live = on_live
+        has_ended = False
         try:
             self._reactor.run(self.actor.start(now()))
             if not self._keep and self.failure is None:
                 last = self.actor.leave(now())
                 self._reactor.finish(last, lambda: self.actor.has_left, _LEAVING_S)
+            has_ended = True
         finally:
-            self._owned.release(keep=self._keep)
+            self._owned.release(keep=self._keep or not has_ended)
             self._watch.close()
             self._reactor.close()
             if self._owned_context is not None:
