@@ -10,7 +10,8 @@ lock knows that the holder is dead.
 3. Directories like ``/dev/shm`` are everybody's: what is opened there under a name that others could give
    away is not followed if it is a link, and not waited for if it is a pipe.
 4. The rank opens the file when the client says hello, keeps its own descriptor, and judges only
-   files that were named by a hello.
+   files that were named by a hello.  It removes the file of a client that it has found dead; another rank
+   that watches the same client has a descriptor of its own, and finds it dead as well.
 """
 
 from __future__ import annotations
@@ -177,10 +178,15 @@ class HolderWatch:
         return descriptor is None or try_lock(descriptor)
 
     def forget(self, client: int) -> None:
-        """Stop watching."""
+        """Stop watching; the file of a client that is dead goes, while its lock is held here."""
         descriptor = self._descriptors.pop(client, None)
-        if descriptor is not None:
-            os.close(descriptor)
+        if descriptor is None:
+            return
+        path = self._directory / client_lock_name(client)
+        if try_lock(descriptor) and is_at(descriptor, path):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                path.unlink()
+        os.close(descriptor)
 
     def close(self) -> None:
         """Stop watching all."""
@@ -189,4 +195,6 @@ class HolderWatch:
 
     def close_in_child(self) -> None:
         """A forked child watches nobody."""
-        self.close()
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors.clear()

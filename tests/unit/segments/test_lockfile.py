@@ -132,7 +132,7 @@ def test_a_client_lives_until_its_lock_can_be_taken(shm: Path) -> None:
 
 
 def test_the_lock_of_the_dead_stays_taken_until_they_are_forgotten(shm: Path) -> None:
-    """What a dead client held is looked at while nobody can come to life under its id."""
+    """What a dead client held is looked at while nobody can come to life under its id; then its file goes."""
     path = shm / client_lock_name(CLIENT)
     first = open_locked(path, os.O_RDWR | os.O_CREAT, 0o600)
     assert first is not None
@@ -144,7 +144,33 @@ def test_the_lock_of_the_dead_stays_taken_until_they_are_forgotten(shm: Path) ->
     assert not can_lock(path)
     watch.forget(CLIENT)
     watch.forget(CLIENT)
-    assert can_lock(path)
+    assert not path.exists()
+
+
+def test_two_ranks_find_the_same_client_dead(shm: Path) -> None:
+    """The second one does so though the first one has removed the file, or has it locked for a moment."""
+    lock, first, second = ClientLock(shm, CLIENT, 0o600), HolderWatch(shm), HolderWatch(shm)
+    assert first.adopt(CLIENT)
+    assert second.adopt(CLIENT)
+    lock.close_in_child()
+    assert first.is_dead(CLIENT)
+    assert not second.is_dead(CLIENT)
+    first.forget(CLIENT)
+    assert second.is_dead(CLIENT)
+    successor = ClientLock(shm, CLIENT, 0o600)
+    second.forget(CLIENT)
+    assert successor.path.exists()
+    successor.release()
+
+
+def test_the_file_of_a_living_client_stays(shm: Path) -> None:
+    """A rank that stops watching a client that lives takes nothing from it."""
+    lock, watch = ClientLock(shm, CLIENT, 0o600), HolderWatch(shm)
+    assert watch.adopt(CLIENT)
+    watch.forget(CLIENT)
+    assert lock.path.exists()
+    assert not can_lock(lock.path)
+    lock.release()
 
 
 def test_whoever_was_never_watched_is_not_alive(shm: Path) -> None:
@@ -209,7 +235,7 @@ def test_a_forked_child_of_a_rank_keeps_no_dead_client_s_lock(shm: Path, hold: H
     lock.close_in_child()
     holder.go_on()
     assert holder.hear() == "forgotten"
-    assert can_lock(path)
+    assert not path.exists()
 
 
 def test_a_lock_held_for_a_moment_is_waited_for(tmp_path: Path) -> None:
