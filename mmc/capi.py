@@ -273,7 +273,7 @@ def mmcc_query(key: Key, info: mmc_data_info, flags: int) -> int:
 
 
 def mmcc_remove(key: Key, flags: int) -> int:
-    """Remove an object; 0 and no later get finds it; -3007; -3104 leased; -3004, -3017, -3018, -3019."""
+    """Remove an object; 0: no later get finds it; -3007; -3104 leased; -3004, -3010, -3017, -3018, -3019."""
     return _carry_out(c_calls.remove, key, flags)
 
 

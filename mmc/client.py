@@ -225,7 +225,7 @@ class Client(ClientLife):
         self.check(self.remove_batch([key], timeout=timeout)[0], key)
 
     def remove_batch(self, keys: Sequence[str | bytes], *, timeout: float | None = None) -> list[Code]:
-        """Per key 0; -3007 missing; -3104 leased; -3018 on an unsound rank; -3004 undecided."""
+        """Per key 0; -3007 missing; -3104 leased; -3018 on an unsound rank; -3004, -3010, -3017 undecided."""
         return self.carry_out(CodesPlan(keys, asking.remove), timeout)
 
     def add_lease(self, key: str | bytes, ttl_ms: int = 0, *, timeout: float | None = None) -> float:
@@ -251,7 +251,10 @@ class Client(ClientLife):
     def lease_batch(
         self, keys: Sequence[str | bytes], ttl_ms: int = 0, *, timeout: float | None = None
     ) -> list[Code]:
-        """Lease objects; adding again extends.  Per key 0, -3007, -3101, -3000, -3017, -3004."""
+        """Lease objects; adding again extends.
+
+        Per key 0; -3007; -3101; -3000 invalid; -3014 nobody could tell; -3004, -3010, -3017 undecided.
+        """
         return self.carry_out(LeasePlan(keys, ttl_ms), timeout)
 
     def remove_lease(self, key: str | bytes, *, timeout: float | None = None) -> None:

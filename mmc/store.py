@@ -224,7 +224,7 @@ class DistributedObjectStore(StoreLife):
     # Removing and leasing
 
     def remove(self, key: Key) -> int:
-        """0, and no later get by anyone finds it; -3102 missing; -3104 leased; -3004, -3017, -3018."""
+        """0, and no later get by anyone finds it; -3102 missing; -3104 leased; -3004, -3010, -3017, -3018."""
         return self.remove_batch([key])[0]
 
     def remove_batch(self, keys: Sequence[Key]) -> list[int]:

@@ -44,7 +44,8 @@ class View:
         """Find and pin the object.
 
         Raises:
-            CacheError: -3007 there is none; -3014, -3017, -3004 nobody could tell.
+            CacheError: -3007 there is none; -3014, -3017, -3004 nobody could tell; -3016 too many views are
+                open; -3018 its rank does not answer.
         """
         connection.opened_view()
         try:
