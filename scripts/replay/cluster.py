@@ -75,6 +75,12 @@ class Cluster:
         child, self._child = self._child, None
         return child.end(_STOP_S, ask=True) if child is not None else None
 
+    @property
+    def supervisor(self) -> int:
+        """The process id of ``mmc up``."""
+        assert self._child is not None
+        return self._child.process.pid
+
     def status(self) -> StatusReport:
         """The counters of the meta service and of each rank."""
         with Client(self.meta_url) as client:

@@ -1,0 +1,1 @@
+"""A verifying load whose services and clients are killed, stopped and started again."""
