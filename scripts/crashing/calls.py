@@ -31,6 +31,7 @@ _UNDECIDED = frozenset((Code.TIMED_OUT, Code.UNKNOWN_SEQUENCE, Code.META_UNREACH
 _FOUND_OR_NOT = _NOBODY_CAN_TELL | {Code.OK, Code.NOT_FOUND}
 _DOCUMENTED = {
     "put": _UNDECIDED | {Code.OK, Code.NO_SUCH_RANK, Code.WRONG_STATE},
+    "put of replicas": _UNDECIDED | {Code.OK, Code.NO_SUCH_RANK, Code.NO_SPACE, Code.WRONG_STATE},
     "get": _FOUND_OR_NOT,
     "exist": _FOUND_OR_NOT,
     "query": _FOUND_OR_NOT,
@@ -38,7 +39,9 @@ _DOCUMENTED = {
     "lease": _FOUND_OR_NOT | _UNDECIDED | {Code.WRONG_STATE},
     "remove": _UNDECIDED | {Code.OK, Code.NOT_FOUND, Code.LEASED, Code.NO_SUCH_RANK},
 }
-"""What a call of this load may answer: keys are new and there is space, so that a put has no other excuse."""
+"""What a call of this load may answer: keys are new and there is space, so that a put has no other excuse.
+
+Of replicas -3016 also says that there are fewer ranks."""
 
 
 class Calls:
@@ -57,15 +60,30 @@ class Calls:
         self._succeeded = self._refused = 0
         return counts
 
-    def put(self, keys: list[str], values: list[list[memoryview]]) -> list[Code]:
+    def put(self, keys: list[str], values: list[list[memoryview]], replicas: int) -> list[Code]:
         """Put a batch."""
-        return self._timed("put", lambda: self._client.put_batch(keys, values, timeout=self._timeout_s), list)
+        return self._timed(
+            "put" if replicas == 1 else "put of replicas",
+            lambda: self._client.put_batch(keys, values, replicas=replicas, timeout=self._timeout_s),
+            list,
+        )
 
     def read(self, keys: list[str]) -> tuple[list[bytes | None], list[Code]]:
         """Get a batch."""
         return self._timed(
             "get", lambda: self._client.read_batch(keys, timeout=self._timeout_s), lambda answer: answer[1]
         )
+
+    def read_into(self, keys: list[str], sizes: Sequence[int]) -> tuple[list[bytes | None], list[Code]]:
+        """Get a batch into buffers of these sizes."""
+
+        def read() -> tuple[list[bytes | None], list[Code]]:
+            targets = [bytearray(size) for size in sizes]
+            codes = self._client.get_into_batch(keys, targets, timeout=self._timeout_s)
+            filled = zip(targets, codes, strict=True)
+            return [bytes(target) if code == Code.OK else None for target, code in filled], codes
+
+        return self._timed("get", read, lambda answer: answer[1])
 
     def exist(self, keys: list[str]) -> list[Code]:
         """Ask of a batch whether it is there."""
@@ -113,7 +131,7 @@ class Calls:
         codes = codes_of(answer)
         for code in set(codes) - _DOCUMENTED[name]:
             self._journal.find("undocumented code", call=name, code=code.name, at=ended)
-        honest = [code.name for code in codes if code in HONEST]
+        honest = [code.name for code in codes if code in HONEST or code == Code.NO_SPACE]
         if honest:
             self._refused += 1
             self._journal.find("refused", call=name, code=honest[0], at=ended, took=ended - began)

@@ -41,6 +41,10 @@ _MOST_TOGETHER = 16
 _MOST_VIEWS = 12
 _MOST_DOUBTFUL = 8
 _UNEVEN_BYTES = 64
+_REPLICAS = (1, 1, 1, 1, 1, 1, 1, 2)
+_INTO_SHARE = 0.3
+_REMOVING_SHARE = 0.5
+_MOST_SHARE = 1.25
 _LEASES_MS = (500, 1500, 3000)
 _HOLDER_SHARE = 0.99
 _READ_ON_EVERY = 4
@@ -93,7 +97,7 @@ class Hand:
         self._steps += 1
         if self._steps % _READ_ON_EVERY == 0:
             self._ledger.read_on()
-        if self._live_bytes > self._settings.live_bytes:
+        if self._live_bytes > self._settings.live_bytes and self._chance.random() < _REMOVING_SHARE:
             self._remove_some()
         elif len(self._doubtful) > _MOST_DOUBTFUL:
             self._remove(list(self._doubtful)[:_MOST_TOGETHER])
@@ -112,6 +116,9 @@ class Hand:
     # Each of these is one kind of call, and what must hold of its answer
 
     def _put(self) -> None:
+        if self._live_bytes > _MOST_SHARE * self._settings.live_bytes:  # removals are refused just now
+            self._get()
+            return
         together = self._chance.choice((1, 1, 1, self._chance.randint(2, _MOST_TOGETHER)))
         classes = _SIZES if together == 1 else _SIZES[:_SMALL]
         sizes, weights = zip(*classes, strict=True)
@@ -121,7 +128,8 @@ class Hand:
             uneven = self._chance.choice((0, self._chance.randrange(_UNEVEN_BYTES)))
             keys.append(key_of(self._settings.hand, self._settings.life, self._puts, size - uneven))
         self._journal.say(TRIED, *keys)
-        codes = self._calls.put(keys, [pieces_of(key) for key in keys])
+        replicas = self._chance.choice(_REPLICAS)
+        codes = self._calls.put(keys, [pieces_of(key) for key in keys], replicas)
         stored = [key for key, code in zip(keys, codes, strict=True) if code == Code.OK]
         self._journal.say(STORED, *stored)
         for key, code in zip(keys, codes, strict=True):
@@ -135,7 +143,10 @@ class Hand:
         keys = self._ledger.stored.draw(self._chance, self._chance.choice((1, 1, 1, _MOST_TOGETHER)))
         if not keys:
             return
-        contents, codes = self._calls.read(keys)
+        if self._chance.random() < _INTO_SHARE:
+            contents, codes = self._calls.read_into(keys, [size_of(key) for key in keys])
+        else:
+            contents, codes = self._calls.read(keys)
         for key, content in zip(keys, contents, strict=True):
             if content is not None and not is_content(key, content):
                 self._journal.find("wrong bytes", key=key, at=monotonic())
