@@ -14,7 +14,7 @@ from scripts.crashing.faults import CLIENT, Fault, Kind
 from scripts.crashing.figures import evictions
 from scripts.crashing.fleet import Fleet, clear_all
 from scripts.crashing.ground import RECOVERY_S, Ground
-from scripts.crashing.ledger import GONE, Ledger
+from scripts.crashing.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,8 +139,8 @@ class Run:
         if left:
             self.wrong.append(f"{left} keys could not be removed")
         self.ledger.read_on()
-        client = self._ground.client
+        client, may_be_there = self._ground.client, set(self.ledger.open_keys())
         for key in list(client.keys(timeout=_READ_S)):
-            if self.ledger.has(key, GONE):
+            if key not in may_be_there:
                 self.wrong.append(f"removed and listed: {key}")
             client.remove(key, timeout=_READ_S)
