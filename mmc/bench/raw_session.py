@@ -18,6 +18,7 @@ from mmc.zeromq.sockets import DEALER, connect, make_socket, new_context, receiv
 if TYPE_CHECKING:
     from mmc.wire.operations import Message
     from mmc.wire.sequence import Frames
+    from mmc.zeromq.sockets import Context
 
 _PATIENCE_MS = 30_000
 
@@ -25,15 +26,16 @@ _PATIENCE_MS = 30_000
 class RawSession:
     """One end of a session: a client's, or that of a rank which is none."""
 
-    def __init__(self, url: str, kind: int) -> None:
-        """Connect and say hello.
+    def __init__(self, url: str, kind: int, context: Context | None = None) -> None:
+        """Connect and say hello; ``context`` is shared with others, else it has its own.
 
         Raises:
             BenchError: it is refused.
         """
         config = load_config()
         self.client = random63()
-        self._context = new_context()
+        self._owns_context = context is None
+        self._context = context or new_context()
         self._socket = make_socket(self._context, DEALER, config.wire, config.broker)
         connect(self._socket, url, "meta_url")
         self._session = self._epoch = self._sequence = 0
@@ -41,6 +43,7 @@ class RawSession:
         self._socket.send_multipart(encode(Header(Operation.HELLO, sequence=random63()), hello))
         header, welcome = self._receive()
         assert isinstance(welcome, Welcome)
+        self.welcome = welcome
         self._session, self._epoch = welcome.session, header.epoch
 
     def ask(self, message: Message) -> Message:
@@ -73,6 +76,18 @@ class RawSession:
         took = perf_counter() - begun
         return took, [self._taken_apart(frames)[1] for frames in arrived]
 
+    def send(self, message: Message) -> None:
+        """Ask without waiting; :meth:`receive` gives the reply."""
+        self._send(message.operation, encode_body(message), unanswered=0)
+
+    def receive(self) -> Message:
+        """The reply to what was sent.
+
+        Raises:
+            BenchError: it is a refusal, or there is none.
+        """
+        return self._receive()[1]
+
     def _send(self, operation: Operation, body: Frames, unanswered: int) -> None:
         """A request; so many of those before it are not answered yet."""
         self._sequence += 1
@@ -99,4 +114,5 @@ class RawSession:
     def close(self) -> None:
         """Disconnect."""
         self._socket.close()
-        self._context.term()
+        if self._owns_context:
+            self._context.term()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from mmc.limits import ClientLimits, LocalLimits, MetaLimits, WireLimits
@@ -83,6 +83,23 @@ class Settings:
     read_only_clients: int = 0
     numbered: bool = False
     persists: bool = True
+
+
+def large_settings(ranks: int) -> Settings:
+    """A cluster of so many small ranks, within limits that leave room for all of them."""
+    return Settings(
+        ranks=ranks,
+        capacity=8192,
+        records=8,
+        wire=replace(
+            WIRE,
+            sessions_max=8 * ranks,
+            message_max_bytes=1 << 24,
+            window_bytes=1 << 20,
+            replies_max_bytes=1 << 26,
+        ),
+        meta=replace(META, ranks_max=2 * ranks, objects_max=100 * ranks),
+    )
 
 
 def draw_settings(random: Random) -> Settings:

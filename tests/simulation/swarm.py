@@ -12,19 +12,21 @@ from dataclasses import dataclass
 from random import Random
 from types import MappingProxyType
 
+from mmc.identifiers import MAX_REPLICAS
 from tests.simulation.chance import Mix
 from tests.simulation.clients import ClientProcess
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import KEYS, Cluster
 from tests.simulation.ending import Ending
 from tests.simulation.network import EVERYBODY
 from tests.simulation.processes import Process
 from tests.simulation.services import RankProcess
-from tests.simulation.settings import Settings, draw_settings
+from tests.simulation.settings import Settings, draw_settings, large_settings
 from tests.simulation.themes import CROWDED, THEMES
 
 OPERATIONS = 40
 """How many operations a run begins."""
 
+_MANY_OPERATIONS = 400
 _RUNNING_MAX = 8
 _CLIENTS_MAX = 11
 _STEPS_LEAST = 1850
@@ -75,8 +77,8 @@ class Swarm:
         """``random`` decides what is done; what goes wrong meanwhile is the cluster's own chance.
 
         ``focus``: weights of operations and rates of mishaps, by name, instead of those that are drawn; also
-        ``gap_s``, the time from one to the next, ``away_s``, for how long what restarts is gone, and
-        ``keys``, how many there are.
+        ``gap_s``, the time from one to the next, ``away_s``, for how long what restarts is gone, ``keys``,
+        how many there are, and ``skew``: the n-th key is used n ** -skew times as often as the first.
         """
         self._cluster = cluster
         self._random = random
@@ -112,6 +114,7 @@ class Swarm:
         self._mishaps = [(act, focus.get(_name(act), rate)) for act, rate in self._mishaps]
         self._gap_s = focus.get("gap_s", random.choice((0.0005, 0.005, 0.05)))
         self._batch = random.choice((1, 1, 3))
+        self._skew = focus.get("skew", 0.0)
         self._keys = int(focus.get("keys", random.choice((1, 3, len(cluster.history.keys)))))
         self._timeouts = random.choice(((0.2, 1.0), (0.5,), (1.0, 2.0)))
 
@@ -136,7 +139,8 @@ class Swarm:
 
     def _some_keys(self) -> list[bytes]:
         keys = self._cluster.history.keys[: self._keys]
-        return self._random.choices(keys, k=self._random.randint(1, self._batch))
+        weights = [(number + 1) ** -self._skew for number in range(len(keys))] if self._skew else None
+        return self._random.choices(keys, weights, k=self._random.randint(1, self._batch))
 
     def _timeout(self) -> float:
         return self._random.choice(self._timeouts)
@@ -146,7 +150,7 @@ class Swarm:
         most = self._cluster.settings.capacity // _SHARE_OF_POOL
         sizes = [self._random.choice((8, 64, 700, 4096, self._random.randint(8, most))) for _ in keys]
         sizes = [min(size, most) for size in sizes]
-        ranks = len(self._cluster.ranks)
+        ranks = min(len(self._cluster.ranks), MAX_REPLICAS)
         replicas = self._random.choice((1, 1, self._random.randint(1, ranks)))
         preferred: tuple[int, ...] = ()
         if self._random.random() < 0.2:
@@ -284,6 +288,16 @@ def _name(method: Callable[..., None]) -> str:
     return method.__name__.removeprefix("_")
 
 
+def run_large(seed: int, ranks: int) -> Outcome:
+    """One run of a cluster of so many ranks, whose keys are used as unevenly as real ones (Zipf).
+
+    Raises:
+        AssertionError: an invariant was broken.
+    """
+    focus = {"keys": 4 * ranks, "skew": 1.0, "gap_s": 0.005}
+    return run_seed(seed, _MANY_OPERATIONS, large_settings(ranks), draw_mix(Random(seed)), focus)
+
+
 def prepare(seed: int) -> tuple[Settings, Mix, Random]:
     """What a seed stands for."""
     random = Random(seed)
@@ -308,7 +322,8 @@ def run_seed(
         focus = theme.focus
         if theme.mix is not None:
             drawn, drawn_mix = CROWDED, theme.mix
-    with Cluster(seed, settings or drawn, mix or drawn_mix) as cluster:
+    keys = max(KEYS, int(focus.get("keys", 0)))
+    with Cluster(seed, settings or drawn, mix or drawn_mix, keys) as cluster:
         world = cluster.world
         try:
             cluster.start()

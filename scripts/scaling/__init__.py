@@ -1,0 +1,1 @@
+"""What each rank, client and event costs a meta service and its broker."""
