@@ -12,11 +12,14 @@ lock knows that the holder is dead.
 4. The rank opens the file when the client says hello, keeps its own descriptor, and judges only
    files that were named by a hello.  It removes the file of a client that it has found dead; another rank
    that watches the same client has a descriptor of its own, and finds it dead as well.
+5. A file that is there and cannot be opened, as no descriptor is left, says nothing: its client is not known
+   dead, and is looked for again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 _PATIENCE_S = 0.03
 _CLIENT_PATIENCE_S = 1.0
 _TURN_S = 0.001
+_NOT_THERE = (errno.ENOENT, errno.ELOOP, errno.ENXIO)
+_NONE_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 AMONG_OTHERS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """How files are opened in a directory that strangers can write."""
 
@@ -156,16 +161,20 @@ class HolderWatch:
         """Watches lock files in the directory of the rank's own segment."""
         self._directory = directory
         self._descriptors: dict[int, int] = {}
+        self._unseen: set[int] = set()
         close_at_fork(self)
 
     def adopt(self, client: int) -> bool:
-        """Begin to watch a client; False when it holds no lock, and so is not alive."""
+        """Begin to watch a client; False when it holds no lock, or one that this process may not see."""
         if client in self._descriptors:
             return not self.is_dead(client)
+        self._unseen.discard(client)
         try:
             descriptor = os.open(self._directory / client_lock_name(client), os.O_RDONLY | AMONG_OTHERS)
-        except OSError:
-            return False
+        except OSError as reason:
+            if reason.errno not in _NOT_THERE:
+                self._unseen.add(client)
+            return reason.errno in _NONE_LEFT
         if try_lock(descriptor):
             os.close(descriptor)
             return False
@@ -174,11 +183,16 @@ class HolderWatch:
 
     def is_dead(self, client: int) -> bool:
         """Whether the client is known dead; its lock is then ours, and stays so until forgotten."""
+        if client in self._unseen:
+            self.adopt(client)
+            if client in self._unseen:
+                return False
         descriptor = self._descriptors.get(client)
         return descriptor is None or try_lock(descriptor)
 
     def forget(self, client: int) -> None:
         """Stop watching; the file of a client that is dead goes, while its lock is held here."""
+        self._unseen.discard(client)
         descriptor = self._descriptors.pop(client, None)
         if descriptor is None:
             return

@@ -1,6 +1,7 @@
 """Lock files: who lives holds one, and nobody else."""
 
 import os
+import resource
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -248,3 +249,23 @@ def test_a_lock_held_for_a_moment_is_waited_for(tmp_path: Path) -> None:
     letting_go.start()
     ClientLock(tmp_path, 7, 0o600).release()
     letting_go.join()
+
+
+def test_a_client_whose_file_cannot_be_opened_is_not_dead(
+    shm: Path, hold: Hold
+) -> None:
+    """A rank without a descriptor to spare gives back nothing that a living client may write."""
+    holder, watch = hold("lock"), HolderWatch(shm)
+    assert holder.hear() == "held"
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        adopted, was_dead = watch.adopt(CLIENT), watch.is_dead(CLIENT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert adopted
+    assert not was_dead
+    assert not watch.is_dead(CLIENT)
+    holder.kill()
+    assert watch.is_dead(CLIENT)
+    watch.close()
