@@ -23,12 +23,14 @@ from mmc.cli.options import (
     StateDir,
 )
 from mmc.cli.terminal import guarded
+from mmc.descriptors import raise_descriptor_limit
 from mmc.identifiers import ANY_RANK
 from mmc.process import stop_on_signals
 from mmc.services.launch import SERVICES, LaunchOptions, log_as
 
 
 def _serve(service: str, options: LaunchOptions) -> None:
+    raise_descriptor_limit()
     log_as(service, options)
     SERVICES[service](options)
 
@@ -49,6 +51,7 @@ def up(
     options = LaunchOptions(
         meta_url=meta_url, dram=dram, events_url=events_url, state_dir=state_dir, config=config
     )
+    raise_descriptor_limit()
     log_as("up", options)
     supervisor = Supervisor(options, local)
     stop_on_signals(supervisor, supervisor.force)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
+from mmc.descriptors import NONE_LEFT, too_few_descriptors
 from mmc.errors import CacheError, Code, InvalidArgument, error_for
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except OSError as reason:
             if reason.errno == errno.EPIPE:
                 raise
+            if reason.errno in NONE_LEFT:
+                complain(str(too_few_descriptors()))
+                raise typer.Exit(1) from None
             complain(f"{reason.filename or 'standard output'}: {reason.strerror}")
             if reason.filename is None:
                 _discard_output()

@@ -26,6 +26,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
+from mmc.descriptors import explained
 from mmc.errors import Code, error_for
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class ClientLock:
         try:
             descriptor = open_locked(self.path, os.O_RDWR | os.O_CREAT, mode, _CLIENT_PATIENCE_S)
         except OSError as reason:
-            raise error_for(Code.CANNOT_CREATE, f"lock file {self.path}: {reason.strerror}") from None
+            raise error_for(Code.CANNOT_CREATE, f"lock file {self.path}: {explained(reason)}") from None
         if descriptor is None:
             raise error_for(Code.CANNOT_CREATE, f"lock file {self.path} is held by another process")
         os.fchmod(descriptor, mode)  # whatever the umask is: ranks of other users must open it

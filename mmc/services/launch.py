@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mmc.config import load_config, restore_config, with_local
+from mmc.descriptors import raise_descriptor_limit
 from mmc.errors import CacheError
 from mmc.identifiers import ANY_RANK
 from mmc.log import configure_log, get_log, set_level
@@ -214,6 +215,7 @@ def main() -> int:
     """Start the service that a supervisor asks for."""
     service = sys.argv[1]
     importlib.import_module(_MODULES[service])
+    raise_descriptor_limit()
     options = hear()
     try:
         log_as(service, options)

@@ -9,6 +9,7 @@ import zmq
 from zmq.backend import Socket as BareSocket
 from zmq.backend import zmq_poll
 
+from mmc.descriptors import NONE_LEFT, require_descriptors, too_few_descriptors
 from mmc.errors import CannotCreate, InvalidArgument
 
 if TYPE_CHECKING:
@@ -33,16 +34,32 @@ _PART = _DONTWAIT | int(zmq.SNDMORE)
 _send = BareSocket.send
 _RECONNECT_MS = 20
 _RECONNECT_MAX_MS = 500
+_CONTEXT_DESCRIPTORS = 24
+"""What a context and the first sockets take, and some more."""
 
 
 def new_context() -> Context:
-    """A context of its own, with one I/O thread."""
+    """A context of its own, with one I/O thread.
+
+    Raises:
+        CannotCreate: -3002, too few descriptors are left: ZeroMQ would end the process.
+    """
+    require_descriptors(_CONTEXT_DESCRIPTORS)
     return zmq.Context(io_threads=1)
 
 
 def make_socket(context: Context, kind: int, wire: WireLimits, broker: BrokerLimits) -> zmq.Socket[bytes]:
-    """A socket that queues, waits and receives within limits."""
-    socket = context.socket(kind)
+    """A socket that queues, waits and receives within limits.
+
+    Raises:
+        CannotCreate: -3002, no descriptor is left.
+    """
+    try:
+        socket = context.socket(kind)
+    except zmq.ZMQError as reason:
+        if reason.errno in NONE_LEFT:
+            raise too_few_descriptors() from None
+        raise
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.SNDHWM, wire.queue_messages)
     socket.setsockopt(zmq.RCVHWM, wire.queue_messages)
@@ -71,6 +88,8 @@ def bind(socket: zmq.Socket[bytes], url: str, setting: str) -> str:
     except zmq.ZMQError as reason:
         if reason.errno in (zmq.EADDRINUSE, zmq.EADDRNOTAVAIL, errno.ENODEV):
             raise CannotCreate(f"{setting} {url}: {reason.strerror.lower()}") from None
+        if reason.errno in NONE_LEFT:
+            raise too_few_descriptors() from None
         if reason.errno in (zmq.EINVAL, zmq.EPROTONOSUPPORT):
             raise InvalidArgument(f"{setting} {url}: not a valid endpoint") from None
         raise CannotCreate(f"{setting} {url}: {reason.strerror.lower()}") from None
