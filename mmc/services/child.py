@@ -6,21 +6,50 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 from dataclasses import replace
+from typing import NamedTuple
 
 from mmc.errors import CacheError, CannotCreate, Code
 from mmc.services.launch import LaunchOptions, command_for, told
 from mmc.zeromq.clock import now
 
-RESTARTS_PER_MINUTE = 10
-_MINUTE_S = 60.0
+_LASTING_S = 60.0
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 30.0
+_OFTEN = 5
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 """Services do no linear algebra: numpy need not start a thread for each processor, which spin at first."""
 
 
+class Death(NamedTuple):
+    """How a service ended, why as far as it said, and what follows: the pause before it is started again.
+
+    ``is_usual``: it has died several times in a row, each time within a minute.
+    """
+
+    status: str
+    reason: str
+    pause_s: float
+    is_usual: bool
+
+    def fields(self) -> dict[str, object]:
+        """What is logged of it."""
+        reason = {"reason": self.reason} if self.reason else {}
+        return {"status": self.status, **reason, "pause_s": self.pause_s}
+
+
 class Child:
-    """One service process, restarted by the same command."""
+    """One service process, restarted by the same command.
+
+    What dies is started again at once the first time; what dies again within a minute, after a pause that
+    doubles each time, up to half a minute: it may be well again when somebody has made room.
+
+    Attributes:
+        restart_at: when it is to be started again; None while it runs.
+        ready_by: until when it is to say that it serves; None once it has, or is given no more time.
+    """
 
     def __init__(self, name: str, service: str, options: LaunchOptions | None = None) -> None:
         """Not started yet; without ``options``, :meth:`tell` gives them once they are known."""
@@ -29,11 +58,14 @@ class Child:
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         self._parent_fd = -1
-        self.ready: int | None = None
-        """Readable when the service says something of its start; None once it has said all."""
-        self._said = b""
+        self._ready: int | None = None
         self._ready_fd = -1
-        self._starts: list[float] = []
+        self._said = b""
+        self._started = 0.0
+        self._deaths = 0
+        self._reason = ""
+        self.restart_at: float | None = None
+        self.ready_by: float | None = None
 
     @property
     def pid(self) -> int:
@@ -46,19 +78,22 @@ class Child:
 
         It serves as soon as it is told with what: at once, or by :meth:`tell`.
         """
-        self._starts = [at for at in self._starts if now() - at < _MINUTE_S] + [now()]
+        self._started = now()
+        self.restart_at = None
         self._parent_fd = parent_fd
         self._close_ready()
         self._said = b""
-        self.ready, self._ready_fd = os.pipe()
-        self.process = subprocess.Popen(  # noqa: S603 - our own command
-            command_for(self.service),
-            pass_fds=(parent_fd, self._ready_fd),
-            stdin=subprocess.PIPE,
-            env={**os.environ, **_ENVIRONMENT},
-            process_group=0,
-        )
-        os.close(self._ready_fd)
+        self._ready, self._ready_fd = os.pipe()
+        try:
+            self.process = subprocess.Popen(  # noqa: S603 - our own command
+                command_for(self.service),
+                pass_fds=(parent_fd, self._ready_fd),
+                stdin=subprocess.PIPE,
+                env={**os.environ, **_ENVIRONMENT},
+                process_group=0,
+            )
+        finally:
+            os.close(self._ready_fd)
         if self.options is not None:
             self.tell(self.options)
 
@@ -74,10 +109,21 @@ class Child:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
 
-    @property
-    def is_hopeless(self) -> bool:
-        """Whether it was started too often within a minute."""
-        return len(self._starts) > RESTARTS_PER_MINUTE
+    def note_death(self) -> Death:
+        """It is found dead, or could not be started: when it is to be started again, and why it ended."""
+        if now() - self._started > _LASTING_S:
+            self._deaths = 0
+        self._deaths += 1
+        pause = min(_FIRST_PAUSE_S * 2 ** (self._deaths - 2), _LONGEST_PAUSE_S) if self._deaths > 1 else 0.0
+        self.restart_at = now() + pause
+        reason, self._reason = self._reason, ""
+        return Death(self._status(), reason, pause, self._deaths >= _OFTEN)
+
+    def _status(self) -> str:
+        code = self.process.returncode if self.process is not None else None
+        if code is None:
+            return "not started"
+        return f"exit {code}" if code >= 0 else signal.Signals(-code).name
 
     def await_ready(self, deadline: float) -> dict[str, str]:
         """Wait until the service serves; returns what it says of itself.
@@ -86,44 +132,46 @@ class Child:
             CacheError: what the service says is in its way; -3002, it ended, or did not serve by the
                 deadline.
         """
-        facts = None
-        while facts is None:
-            assert self.ready is not None
-            if not select.select([self.ready], [], [], max(0.0, deadline - now()))[0]:
-                self._close_ready()
-                raise CannotCreate(f"{self.name} did not serve in time; its last words are above")
-            facts = self._hear()
+        self.ready_by = deadline
+        assert self._ready is not None
+        ready = self._ready
+        while (facts := self.hear()) is None:
+            select.select([ready], [], [], max(0.0, deadline - now()))
         return facts
 
-    def hear_start(self) -> str:
-        """Take up what the service has said of its start by now; returns what is in its way, or ""."""
-        if self.ready is None or not select.select([self.ready], [], [], 0)[0]:
-            return ""
-        try:
-            self._hear()
-        except CacheError as error:
-            return error.sentence
-        return ""
+    @property
+    def ready_end(self) -> int | None:
+        """The descriptor on which it is to say that it serves; None once it has."""
+        return self._ready
 
-    def _hear(self) -> dict[str, str] | None:
-        """What the service says of itself, where there is something to hear; None: it has not said all."""
-        assert self.ready is not None
-        part = os.read(self.ready, 4096)
+    def hear(self) -> dict[str, str] | None:
+        """What the service says of itself, if it has said all of it by now; waits for nothing.
+
+        Raises:
+            CacheError: what the service says is in its way; -3002, it ended, or its time is over.
+        """
+        assert self._ready is not None
+        readable, _, _ = select.select([self._ready], [], [], 0)
+        part = os.read(self._ready, 4096) if readable else b""
         self._said += part
-        if part and not self._said.endswith(b"\n"):
-            return None
+        if not self._said.endswith(b"\n"):
+            if part or (not readable and self.ready_by is not None and now() < self.ready_by):
+                return None
+            self._close_ready()
+            why = "ended" if readable else "did not serve in time"
+            raise CannotCreate(f"{self.name} {why}; its last words are above")
         self._close_ready()
-        if not part:
-            raise CannotCreate(f"{self.name} ended; its last words are above")
         facts: dict[str, str] = json.loads(self._said)
         if "failure" in facts:
-            raise CacheError(facts["failure"], Code(int(facts["code"])))
+            self._reason = facts["failure"]
+            raise CacheError(self._reason, Code(int(facts["code"])))
         return facts
 
     def _close_ready(self) -> None:
-        if self.ready is not None:
-            os.close(self.ready)
-            self.ready = None
+        self.ready_by = None
+        if self._ready is not None:
+            os.close(self._ready)
+            self._ready = None
 
     def is_running(self) -> bool:
         """Whether the process lives."""

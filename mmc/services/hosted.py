@@ -3,7 +3,8 @@
 1. They are started by exec, never by fork, so that the owner's interpreter lock delays none of them.
 2. Each watches a pipe whose other end only the owner has.  A forked child of the owner closes its copy, so
    that the services end with the owner and not with the last of its children.
-3. One that dies is started again on its addresses and with its settings, a limited number of times a minute.
+3. One that dies is started again on its addresses and with its settings; one that dies again and again waits
+   longer each time.
 4. :meth:`HostedServices.stop` tells them to stop and waits a little; a thread sees to the rest.
 """
 
@@ -16,6 +17,8 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
+from mmc.descriptors import explained
+from mmc.errors import CacheError
 from mmc.log import get_log
 from mmc.segments.lockfile import close_at_fork
 from mmc.services.child import Child
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 _READY_S = 30.0
 _FORCE_S = 5.0
+_LOOK_S = 1.0
 
 
 class HostedServices:
@@ -94,13 +98,20 @@ class HostedServices:
             poll = select.poll()
             poll.register(self._wake, select.POLLIN)
             descriptors = []
+            times = []
             for child in self._children:
-                with contextlib.suppress(ProcessLookupError):
+                try:
                     descriptors.append(os.pidfd_open(child.pid))
                     poll.register(descriptors[-1], select.POLLIN)
-                if child.ready is not None:
-                    poll.register(child.ready, select.POLLIN)
-            poll.poll()
+                except ProcessLookupError:
+                    continue
+                except OSError:  # no descriptor is left to this program: look at it now and then
+                    times.append(now() + _LOOK_S)
+            for child in self._children:
+                times += [at for at in (child.restart_at, child.ready_by) if at is not None]
+                if child.ready_end is not None:
+                    poll.register(child.ready_end, select.POLLIN)
+            poll.poll(max(0.0, min(times) - now()) * 1000 if times else None)
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._wake)
             for descriptor in descriptors:
@@ -110,24 +121,34 @@ class HostedServices:
                 self._restart_if_dead(child)
 
     def _restart_if_dead(self, child: Child) -> None:
-        with self._lock:
-            if self._stopping.is_set() or child.is_running():
-                return
-            is_hopeless = child.is_hopeless
-            if is_hopeless:
-                self._children.remove(child)
-            else:
-                child.start(self._pipes[child][0])
-        if is_hopeless:
-            self._log.error("service dies again and again; it is left dead", service=child.name)
+        if self._stopping.is_set() or child.is_running():
             return
-        self._log.warning("service died; it was started again", service=child.name)
+        if child.restart_at is None:
+            death = child.note_death()
+            if death.is_usual:
+                self._log.error("service dies again and again", service=child.name, **death.fields())
+            else:
+                self._log.warning("service died", service=child.name, **death.fields())
+        if child.restart_at is None or child.restart_at > now():
+            return
+        try:
+            with self._lock:
+                if self._stopping.is_set():
+                    return
+                child.start(self._pipes[child][0])
+                child.ready_by = now() + _READY_S
+        except OSError as reason:
+            child.note_death()
+            self._log.warning("service did not start", service=child.name, reason=explained(reason))
 
     def _hear(self, child: Child) -> None:
         """What a service says of its start; it is not waited for: it may need another that is dead, too."""
-        reason = child.hear_start()
-        if reason:
-            self._log.warning("service did not start", service=child.name, reason=reason)
+        if child.ready_end is None:
+            return
+        try:
+            child.hear()
+        except CacheError as error:
+            self._log.warning("service did not start", service=child.name, reason=error.sentence)
 
     def at_end(self, action: Callable[[], object]) -> None:
         """Do this once all services have ended."""

@@ -2,9 +2,9 @@
 
 1. All services are started at once, and told what to serve with: nothing before the memory for all of it was
    found to be there, and addresses as soon as there are some.
-2. A child that dies is started again on the same addresses, a limited number of times a minute: a
-   restarted meta service knows its members, a restarted rank takes its segment up again.  The settings
-   are those that were validated at the start, whatever has become of the files.
+2. A child that dies is started again on the same addresses: a restarted meta service knows its members, a
+   restarted rank takes its segment up again.  What dies again and again waits longer each time, while the
+   others serve.  The settings are those that were validated at the start, whatever has become of the files.
 3. Children watch a pipe whose other end only the supervisor has; whatever becomes of it, they stop.
 4. At the end ranks stop first, then the meta service, then the broker, and no file is left.
 """
@@ -20,9 +20,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmc.errors import CannotCreate, InvalidArgument
+from mmc.descriptors import explained, require_descriptors
+from mmc.errors import CacheError, InvalidArgument
 from mmc.log import get_log
-from mmc.services.child import RESTARTS_PER_MINUTE, Child
+from mmc.services.child import Child
 from mmc.services.launch import LaunchOptions
 from mmc.services.pool import layout_for, pool_name
 from mmc.zeromq.addresses import with_port
@@ -38,6 +39,8 @@ _READY_S = 30.0
 _ALLOCATED_PER_S = 256 << 20
 _STOP_S = 5.0
 _MOST_LOCALS = 64
+_DESCRIPTORS = 16
+_DESCRIPTORS_EACH = 4
 
 
 class Supervisor:
@@ -47,11 +50,14 @@ class Supervisor:
         """Nothing is started yet.
 
         Raises:
-            InvalidArgument: -3000, an option makes no sense.
+            CacheError: -3000, an option makes no sense; -3002, too few descriptors are left.
         """
         if not 1 <= locals_ <= _MOST_LOCALS:
             raise InvalidArgument(f"--local must be 1 to {_MOST_LOCALS}, not {locals_}")
         self._log = get_log("up")
+        require_descriptors(_DESCRIPTORS + _DESCRIPTORS_EACH * locals_)
+        self._given = options
+        self._told_changes = ""
         self._options = options.settle()
         self._locals = locals_
         self._size = locals_ * layout_for(self._options.settings()).total
@@ -149,37 +155,69 @@ class Supervisor:
             os.write(self._wake_write, b"x")
 
     def watch(self) -> None:
-        """Keep every child alive until told to stop.
-
-        Raises:
-            CannotCreate: a child dies again and again.
-        """
+        """Keep every child alive until told to stop."""
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while not self._stopping:
             for child in self.children:
+                self._hear(child)
                 if not child.is_running() and not self._stopping:
                     self._restart(child)
             _reap_strangers({child.pid for child in self.children})
-            starting = [child.ready for child in self.children if child.ready is not None]
-            select.select([self._wake_read, *starting], [], [])
-            while select.select([self._wake_read], [], [], 0)[0]:
-                os.read(self._wake_read, 512)
-            for child in self.children:
-                self._hear(child)
+            self._wait()
 
-    def _restart(self, child: Child) -> None:
-        status = child.process.returncode if child.process else None
-        self._log.warning("service died; starting it again", service=child.name, status=status)
-        child.start(self._parent_read)
-        if child.is_hopeless:
-            raise CannotCreate(f"{child.name} died {RESTARTS_PER_MINUTE} times within a minute")
+    def _wait(self) -> None:
+        """Until something has happened to a child, or one is due, or it is time to stop."""
+        ends = [child.ready_end for child in self.children if child.ready_end is not None]
+        times = [at for child in self.children for at in (child.restart_at, child.ready_by) if at is not None]
+        seconds = max(0.0, min(times) - now()) if times else None
+        select.select([self._wake_read, *ends], [], [], seconds)
+        while select.select([self._wake_read], [], [], 0)[0]:
+            os.read(self._wake_read, 512)
 
     def _hear(self, child: Child) -> None:
-        """What a child says of its start; it is not waited for: it may need another that is dead, too."""
-        reason = child.hear_start()
-        if reason:
-            self._log.warning("service did not start", service=child.name, reason=reason)
+        """What a child that was started again says of itself."""
+        if child.ready_end is None:
+            return
+        try:
+            child.hear()
+        except CacheError as error:
+            self._log.warning("service did not start", service=child.name, reason=error.sentence)
+
+    def _restart(self, child: Child) -> None:
+        """Start a child that is dead again, now or after a pause."""
+        if child.restart_at is None:
+            death = child.note_death()
+            if death.is_usual:
+                self._log.error("service dies again and again", service=child.name, **death.fields())
+            else:
+                self._log.warning("service died", service=child.name, **death.fields())
+            self._tell_changes()
+        if child.restart_at is not None and child.restart_at <= now():
+            try:
+                child.start(self._parent_read)
+            except OSError as reason:
+                self._log.warning("service did not start", service=child.name, reason=explained(reason))
+                child.note_death()
+            else:
+                child.ready_by = now() + self._ready_s
+
+    def _tell_changes(self) -> None:
+        """Say, once, that settings are others now than those with which services are started again."""
+        try:
+            present = self._given.settle().settled
+        except CacheError as error:
+            changes = error.sentence
+        else:
+            changes = ", ".join(
+                f"{section}.{key}"
+                for section, table in self._options.settled.items()
+                for key, value in table.items()
+                if present[section][key] != value
+            )
+        if changes and changes != self._told_changes:
+            self._log.warning("settings changed since the start are not used", settings=changes)
+        self._told_changes = changes
 
     def close(self) -> None:
         """Stop every child, ranks first, and leave no file behind."""
