@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmc.actors.meta import MetaActor
+from mmc.actors.meta.roster import is_membership
+from mmc.descriptors import explained
 from mmc.errors import CannotCreate
 from mmc.log import audit_writer, get_log
 from mmc.zeromq.addresses import reachable
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from mmc.zeromq.sockets import Context
 
 _MEMBERS = "members"
+_FIRST_BYTES = 1024
 
 
 class MembersFile:
@@ -28,25 +32,56 @@ class MembersFile:
     def __init__(self, state_dir: str) -> None:
         """An empty ``state_dir`` keeps nothing.
 
+        One that has nothing written down yet must be writable; one that has is served from without that, as
+        a disk may fill: what could not be written is told, and written later.
+
         Raises:
-            CannotCreate: the directory cannot be made.
+            CannotCreate: the directory cannot be made, or not written, or its file cannot be read.
         """
+        self._setting = f"state_dir {state_dir}"
         self._path = Path(state_dir) / _MEMBERS if state_dir else None
         if self._path is not None:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as reason:
-                raise CannotCreate(f"state_dir {state_dir}: {reason.strerror}") from None
+                raise CannotCreate(f"{self._setting}: {explained(reason)}") from None
+            if not self._path.exists():
+                self._check_writable(self._path.with_suffix(".new"))
+
+    def _check_writable(self, path: Path) -> None:
+        try:
+            with path.open("wb") as file:
+                file.write(bytes(_FIRST_BYTES))
+        except OSError as reason:
+            raise CannotCreate(f"{self._setting} cannot be written: {explained(reason)}") from None
+        path.unlink()
 
     def forget(self) -> None:
         """Keep nothing from here on: whoever owns the directory is about to remove it."""
         self._path = None
 
     def read(self) -> bytes:
-        """What was last written, or nothing."""
+        """What was last written, or nothing.
+
+        What cannot be understood is put aside, with ``.damaged`` added to its name, and is as good as lost:
+        ranks tell of the epoch and of themselves.
+
+        Raises:
+            CannotCreate: it cannot be read.
+        """
         if self._path is None or not self._path.exists():
             return b""
-        return self._path.read_bytes()
+        try:
+            data = self._path.read_bytes()
+        except OSError as reason:
+            raise CannotCreate(f"{self._setting}: {self._path.name}: {explained(reason)}") from None
+        if is_membership(data):
+            return data
+        aside = self._path.with_suffix(".damaged")
+        with contextlib.suppress(OSError):
+            self._path.rename(aside)
+        get_log("meta").error("the membership is damaged: starting without it", put_aside=str(aside))
+        return b""
 
     def write(self, data: bytes) -> None:
         """Write, safe from a crash at any point."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _BURST = 512
 _LONGEST_WAIT_S = 1.0
 _FINISH_TURN_S = 0.01
+_LOOK_S = 0.1
+_WRITE_AGAIN_S = 1.0
 
 
 class Log(Protocol):
@@ -35,6 +37,10 @@ class Log(Protocol):
 
     def info(self, event: str, **fields: object) -> object:
         """Log one event."""
+        ...
+
+    def warning(self, event: str, **fields: object) -> object:
+        """Log what somebody should look at."""
         ...
 
     def error(self, event: str, **fields: object) -> object:
@@ -129,10 +135,12 @@ class ServiceReactor:
         persist: Callable[[bytes], None] | None = None,
         on_note: Callable[[str], None] | None = None,
         audit: Callable[[str, Audit], None] | None = None,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         """``persist`` writes down, durably, what the actor asks for; ``on_note`` hears every note.
 
-        ``audit`` writes what is for the audit log; None: there is none.
+        ``audit`` writes what is for the audit log; None: there is none.  ``look`` is called some times a
+        second, before the actor is; what it raises ends :meth:`run`.
         """
         self._actor = actor
         self._ports = ports
@@ -140,6 +148,10 @@ class ServiceReactor:
         self._persist = persist
         self._on_note = on_note
         self._audit = audit
+        self._look = look
+        self._look_at = 0.0
+        self._unwritten: bytes | None = None
+        self._write_at = 0.0
         self._notes: dict[str, float] = {}
         self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
@@ -161,6 +173,7 @@ class ServiceReactor:
         self.perform(first)
         while not self._stopping:
             self._turn(_LONGEST_WAIT_S)
+            self._write_again()
 
     def finish(self, last: list[Effect], is_done: Callable[[], bool], patience_s: float) -> None:
         """After the loop: carry out the last effects and serve until they are done, for a while."""
@@ -179,8 +192,11 @@ class ServiceReactor:
 
     def _take_burst(self, milliseconds: int) -> None:
         """Wait, and take one message of each socket by turns until there is none."""
-        for _ in range(_BURST):
+        for turn in range(_BURST):
             readable = self._watch.wait(milliseconds)
+            if not turn and self._look_at <= (moment := now()):
+                self._look_at = moment + _LOOK_S
+                self._look()
             if not readable:
                 return
             milliseconds = 0
@@ -228,12 +244,27 @@ class ServiceReactor:
             self._note("events are not heard", wrong.sentence)
 
     def _write_down(self, data: bytes) -> None:
-        """Persist; where that fails the service goes on, since its ranks know their terms themselves."""
+        """Persist; where that fails the service goes on, since its ranks know their terms themselves.
+
+        It tries again every second, so that all is on disk when there is space again.
+        """
+        if self._persist is None:
+            return
+        was_lacking, self._unwritten = self._unwritten is not None, data
+        self._write_at = now() + _WRITE_AGAIN_S
         try:
-            if self._persist is not None:
-                self._persist(data)
+            self._persist(data)
         except OSError as reason:
-            self._note("membership not written down", str(reason))
+            if not was_lacking:
+                self._log.warning("membership not written down", setting="state_dir", reason=str(reason))
+        else:
+            self._unwritten = None
+            if was_lacking:
+                self._log.info("membership written down again")
+
+    def _write_again(self) -> None:
+        if self._unwritten is not None and self._write_at <= now():
+            self._write_down(self._unwritten)
 
     def _note(self, event: str, detail: str, audit: Audit | None = None) -> None:
         """Log: what is audited each time, of anything else at most one line a second for each kind."""

@@ -18,7 +18,7 @@ import msgpack
 from mmc.actors.contract import Audit, Note, Persist
 from mmc.cache.membership import MembershipTable, Peer
 from mmc.errors import Code, error_for
-from mmc.identifiers import LAST_EPOCH, Location, Member, pack_versions
+from mmc.identifiers import ANY_RANK, LAST_EPOCH, Location, Member, pack_versions
 from mmc.wire.replies import Admitted, Codes, Pulse
 
 if TYPE_CHECKING:
@@ -33,6 +33,28 @@ _EPOCH_SHIFT = 32
 _FURTHEST = 1 << 20
 _REPORTED_LEASE_PERCENT = 102
 _LATE_S = 0.5
+_SEGMENTS = 1 << 64
+
+
+def is_membership(written: bytes) -> bool:
+    """Whether this is what :meth:`Roster.persisted` gives, and not what became of it on a disk."""
+    try:
+        data = msgpack.unpackb(written, use_list=False)
+    except (ValueError, msgpack.exceptions.UnpackException):
+        return False
+    match data:
+        case (int(epoch), tuple(rows)) if 0 < epoch < LAST_EPOCH and all(map(_is_row, rows)):
+            present = [row for row in rows if not row[2]]
+            kinds = (0, 1)
+            return all(len({row[at] for row in present}) == len(present) for at in kinds)
+    return False
+
+
+def _is_row(row: object) -> bool:
+    match row:
+        case (int(rank), int(segment), 0 | 1):
+            return 0 <= rank < ANY_RANK and 0 <= segment < _SEGMENTS
+    return False
 
 
 class Roster:

@@ -42,7 +42,7 @@ class Lines:
         """One line."""
         self.events.append(event)
 
-    error = info
+    warning = error = info
 
 
 class Idle:
