@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmc.actors.client import ClientActor
+from mmc.descriptors import require_descriptors
 from mmc.errors import CacheError, Code, error_for
 from mmc.log import get_log
 from mmc.segments.directory import boot_id, obstacle_of, open_shared
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from mmc.segments.layout import Segment
     from mmc.segments.memory import Memory
     from mmc.zeromq.sockets import Context
+
+_DESCRIPTORS = 32
+"""What a connection takes that reaches a few ranks."""
 
 _ABANDONED: list[Connection] = []
 """Connections of the parent in a forked child: never touched again, and so never closed."""
@@ -46,7 +51,9 @@ class Connection:
 
         Raises:
             InvalidArgument: the URL is none.
+            CannotCreate: -3002, too few descriptors are left.
         """
+        require_descriptors(_DESCRIPTORS)
         self.config = config
         self.process = os.getpid()
         self.client = random63()
@@ -83,22 +90,36 @@ class Connection:
         """
         if member.boot != self._boot:
             return None
-        segment = open_shared(member.path, member.segment)
-        directory = Path(member.path).parent
-        if segment is not None and directory not in self._locks:
-            try:
-                mode = self.config.local.segment_mode
-                self._locks[directory] = ClientLock(directory, self.client, mode)
-            except CacheError:
-                segment = open_shared(member.path, member.segment, writable=False)
-        self._look_for_obstacle(member.path, segment)
+        refusal = ""
+        try:
+            segment = open_shared(member.path, member.segment)
+            if segment is not None:
+                refusal = self._lock_beside(member.path)
+                if refusal:
+                    segment = open_shared(member.path, member.segment, writable=False)
+        except CacheError as error:
+            self._obstacles[member.path] = error.sentence
+            raise
+        self._look_for_obstacle(member, segment, refusal)
         if segment is not None and isinstance(segment.memory, BufferMemory):
             segment.memory.copy_from, segment.memory.copy_to = self.readers.copy, self.writers.copy
         if segment is not None and self.config.client.populate:
-            threading.Thread(
-                target=self._populate, args=(segment.memory,), name="mmc-populate", daemon=True
-            ).start()
+            with contextlib.suppress(RuntimeError):  # no thread to be had: copies map the pages themselves
+                threading.Thread(
+                    target=self._populate, args=(segment.memory,), name="mmc-populate", daemon=True
+                ).start()
         return segment
+
+    def _lock_beside(self, path: str) -> str:
+        """Hold a lock file beside a segment; else why there is none."""
+        directory = Path(path).parent
+        if directory not in self._locks:
+            try:
+                mode = self.config.local.segment_mode
+                self._locks[directory] = ClientLock(directory, self.client, mode)
+            except CacheError as error:
+                return error.sentence
+        return ""
 
     def populate(self) -> None:
         """Let memory that is mapped be populated from now on.
@@ -118,22 +139,26 @@ class Connection:
                 if self._closed:
                     return
 
-    def _look_for_obstacle(self, path: str, segment: Segment | None) -> None:
+    def _look_for_obstacle(self, member: Member, segment: Segment | None, refusal: str) -> None:
         """Remember what keeps this process from a segment of its own host."""
+        path = member.path
         if segment is not None and segment.memory.writable:
             self._obstacles.pop(path, None)
             return
-        sentence = obstacle_of(path) or (
-            f"uid {os.getuid()} may not make files in {Path(path).parent}, and so only reads {path}"
-            if segment is not None
-            else ""
-        )
+        sentence = obstacle_of(path, member.capacity)
+        if not sentence and refusal:
+            sentence = f"uid {os.getuid()} only reads segment {path}: {refusal}; mend that and connect again"
         if sentence:
             self._obstacles[path] = sentence
 
     def obstacle(self) -> str:
         """What keeps this process from a segment of its own host; "" if nothing does."""
-        return next(iter(list(self._obstacles.values())), "")
+        return next(iter(self._present_obstacles()), "")
+
+    def _present_obstacles(self) -> list[str]:
+        """Those of segments whose ranks are members now."""
+        paths = {member.path for member in list(self.actor.members.values())}
+        return [sentence for path, sentence in list(self._obstacles.items()) if path in paths]
 
     def error(self, code: Code, about: str | bytes) -> CacheError:
         """The exception of a code, with what may be in the way on this host."""
@@ -144,7 +169,7 @@ class Connection:
 
     def warn(self) -> None:
         """Log what is in the way; under no lock, since a program's function may be called."""
-        for sentence in list(self._obstacles.values()):
+        for sentence in self._present_obstacles():
             get_log("client").warning("a segment of this host cannot be used in full", reason=sentence)
 
     def abandon(self) -> None:

@@ -42,6 +42,10 @@ class WordMemory:
         """Every access goes through these two."""
         self.words: Words = _Loads(load, store)
 
+    def is_whole(self) -> bool:
+        """Nobody truncates it."""
+        return True
+
     def fence(self) -> None:
         """Nothing waits here."""
 

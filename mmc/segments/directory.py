@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
+from mmc.descriptors import NONE_LEFT, explained, too_few_descriptors
 from mmc.errors import CacheError, CannotCreate, Code, NoSystemMemory, error_for
 from mmc.segments.layout import (
     AT_BOOT,
@@ -29,6 +30,7 @@ from mmc.segments.layout import (
     AT_SERVE_UNTIL,
     PAGE,
     Segment,
+    flaw_of,
     format_segment,
     open_segment,
 )
@@ -60,12 +62,26 @@ class OwnedSegment:
         close_at_fork(self)
 
     def release(self, *, keep: bool) -> None:
-        """Let go of the segment: kept for a warm restart, or dead and gone."""
+        """Let go of the segment: kept for a warm restart, or dead and gone.
+
+        What lies under its name meanwhile, if it was removed, is left; what was truncated is not touched.
+        """
         if self._descriptor < 0:
             return
         if not keep:
-            _bury(self.path, self.segment)
+            if not self.segment.is_lost:
+                self.segment.words[AT_DEAD] = 1
+            if is_at(self._descriptor, self.path):
+                self.path.unlink(missing_ok=True)
         self.close_in_child()
+
+    def flaw(self) -> str:
+        """What became of the file while this process serves from it; "": nothing."""
+        state = os.fstat(self._descriptor)
+        if state.st_size < self.segment.layout.total:
+            self.segment.is_lost = True
+            return f"was truncated to {state.st_size} bytes by another process"
+        return "" if state.st_nlink else "was removed by another process"
 
     def close_in_child(self) -> None:
         """Close this process's copy of the descriptor and nothing else."""
@@ -121,7 +137,7 @@ class SegmentDirectory:
         try:
             descriptor = open_locked(temporary, os.O_RDWR | os.O_CREAT, self.mode)
         except OSError as reason:
-            raise CannotCreate(f"segment {temporary}: {reason.strerror}") from None
+            raise CannotCreate(f"segment {temporary}: {explained(reason)}") from None
         if descriptor is None:
             raise error_for(Code.EXISTS, f"segment {final} is being made by another service")
         try:
@@ -132,30 +148,46 @@ class SegmentDirectory:
             temporary.unlink()
             os.close(descriptor)
             raise
-        memory = map_descriptor(descriptor, layout.total, writable=True)
-        segment = format_segment(memory, layout, identity, boot_id(), keep=keep)
-        temporary.rename(final)
+        try:
+            memory = map_descriptor(descriptor, layout.total, writable=True)
+            segment = format_segment(memory, layout, identity, boot_id(), keep=keep)
+            temporary.rename(final)
+        except OSError as reason:
+            temporary.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise CannotCreate(f"segment {final}: {explained(reason)}") from None
         return OwnedSegment(final, descriptor, segment, memory)
 
-    def reattach(self, name: str) -> OwnedSegment | None:
-        """Take over a kept segment of this boot; None when there is none that can be used.
+    def reattach(self, name: str) -> OwnedSegment | str:
+        """Take over a kept segment of this boot; else why it cannot be used, "" where there is none.
 
         Raises:
-            CacheError: -3006, a living service holds it.
+            CacheError: -3006, a living service holds it; -3002, it cannot be mapped now.
         """
         path = self.path / name
         try:
             descriptor = open_locked(path, os.O_RDWR, self.mode)
-        except OSError:
-            return None
+        except FileNotFoundError:
+            return ""
+        except OSError as reason:
+            return explained(reason)
         if descriptor is None:
             raise error_for(Code.EXISTS, f"segment {path} is held by a living service")
-        memory = _map(descriptor, writable=True)
-        segment = open_segment(memory, len(memory)) if memory else None
-        if memory is None or segment is None or not _is_usable(segment):
+        try:
+            memory = _map(descriptor, writable=True)
+        except CacheError:
             os.close(descriptor)
-            return None
-        return OwnedSegment(path, descriptor, segment, memory)
+            raise
+        segment = open_segment(memory, len(memory)) if memory else None
+        if memory is not None and segment is not None and _is_usable(segment):
+            return OwnedSegment(path, descriptor, segment, memory)
+        size = os.fstat(descriptor).st_size
+        os.close(descriptor)
+        if memory is None:
+            return f"it has {size} bytes, as no segment has: it was truncated or damaged"
+        if segment is not None and segment.is_dead:
+            return "it was given up for another one"
+        return flaw_of(memory, len(memory)) or "this host was started again meanwhile"
 
     def sweep(self, spare: str = "", *, only: str = "mmc-", now_ms: int | None = None) -> list[Path]:
         """Remove what the dead left: lock files, unfinished segments, segments not to be kept.
@@ -176,6 +208,8 @@ class SegmentDirectory:
                 if _is_litter(path, descriptor, now_ms) and try_lock(descriptor) and is_at(descriptor, path):
                     _bury(path, _map_if_segment(descriptor))
                     removed.append(path)
+            except CacheError:
+                continue
             finally:
                 os.close(descriptor)
         return removed
@@ -193,10 +227,11 @@ class SegmentDirectory:
                 continue
             try:
                 if is_free(descriptor) and is_at(descriptor, path):
-                    memory = _map(descriptor, writable=False)
-                    segment = open_segment(memory, len(memory)) if memory else None
-                    waits = segment is not None and bool(segment.words[AT_KEEP]) and _is_usable(segment)
-                    found.append(Orphan(path, os.fstat(descriptor).st_size, waits=waits))
+                    with contextlib.suppress(CacheError):
+                        memory = _map(descriptor, writable=False)
+                        segment = open_segment(memory, len(memory)) if memory else None
+                        waits = segment is not None and bool(segment.words[AT_KEEP]) and _is_usable(segment)
+                        found.append(Orphan(path, os.fstat(descriptor).st_size, waits=waits))
             finally:
                 os.close(descriptor)
         return found
@@ -207,7 +242,7 @@ class SegmentDirectory:
             os.posix_fallocate(descriptor, 0, wanted)
         except OSError as reason:
             if reason.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT):
-                raise CannotCreate(f"segment {path}: {reason.strerror}") from None
+                raise CannotCreate(f"segment {path}: {explained(reason)}") from None
             state = os.statvfs(self.path)
             available = state.f_bavail * state.f_frsize
             raise NoSystemMemory(_too_small(self.path, wanted, available)) from None
@@ -218,11 +253,13 @@ class SegmentDirectory:
         except FileNotFoundError:
             return
         except OSError as reason:
-            raise CannotCreate(f"segment {path}: {reason.strerror}") from None
+            raise CannotCreate(f"segment {path}: {explained(reason)}") from None
         if descriptor is None:
             raise error_for(Code.EXISTS, f"segment {path} is held by a living service")
-        _bury(path, _map_if_segment(descriptor))
-        os.close(descriptor)
+        try:
+            _bury(path, _map_if_segment(descriptor))
+        finally:
+            os.close(descriptor)
 
 
 def open_shared(path: str, identity: int, *, writable: bool = True) -> Segment | None:
@@ -230,6 +267,9 @@ def open_shared(path: str, identity: int, *, writable: bool = True) -> Segment |
 
     It is mapped read-only where permissions say so, or ``writable`` does.  A segment is local when its file
     opens and holds this id, of this boot.
+
+    Raises:
+        CannotCreate: -3002, this process has no descriptor or no memory for it now.
     """
     modes = ((os.O_RDWR, True), (os.O_RDONLY, False))
     for flags, writes in modes if writable else modes[1:]:
@@ -237,7 +277,9 @@ def open_shared(path: str, identity: int, *, writable: bool = True) -> Segment |
             descriptor = os.open(path, flags | AMONG_OTHERS)
         except PermissionError:
             continue
-        except (OSError, ValueError):
+        except (OSError, ValueError) as reason:
+            if isinstance(reason, OSError) and reason.errno in NONE_LEFT:
+                raise too_few_descriptors() from None
             return None
         try:
             memory = _map(descriptor, writable=writes)
@@ -250,12 +292,19 @@ def open_shared(path: str, identity: int, *, writable: bool = True) -> Segment |
     return None
 
 
-def obstacle_of(path: str) -> str:
+def obstacle_of(path: str, capacity: int) -> str:
     """What keeps this process from the full use of a segment of its host, and the remedy; "": nothing."""
     try:
         state = Path(path).stat()
+    except FileNotFoundError:
+        return (
+            f"segment {path} is not there: it was removed under its service, which makes a new one, or this "
+            "container has another directory there: share it, with --ipc or a common local.segment_dir"
+        )
     except (OSError, ValueError):
         return ""
+    if state.st_size < capacity:
+        return f"segment {path} was truncated to {state.st_size} bytes: its service makes a new one"
     reads, writes = os.access(path, os.R_OK), os.access(path, os.W_OK)
     if reads and writes:
         return ""
@@ -289,11 +338,18 @@ def _map_if_segment(descriptor: int) -> Segment | None:
 
 
 def _map(descriptor: int, *, writable: bool) -> BufferMemory | None:
-    """The memory of an open file, or None when it cannot be a segment's: not a file of whole pages."""
+    """The memory of an open file, or None when it cannot be a segment's: not a file of whole pages.
+
+    Raises:
+        CannotCreate: -3002, this process has no descriptor or no memory for it now.
+    """
     state = os.fstat(descriptor)
     if not stat.S_ISREG(state.st_mode) or not state.st_size or state.st_size % PAGE:
         return None
-    return map_descriptor(descriptor, state.st_size, writable=writable)
+    try:
+        return map_descriptor(descriptor, state.st_size, writable=writable)
+    except OSError as reason:
+        raise CannotCreate(f"a segment cannot be mapped: {explained(reason)}") from None
 
 
 def _bury(path: Path, segment: Segment | None) -> None:

@@ -36,6 +36,7 @@ RECORD_WORDS = 48
 EXTENT_WORDS = 4
 BUCKET_ENTRIES = 8
 HOLDER_BITS = 16
+_VERSION_BITS = 32
 
 # Words of the superblock.
 (
@@ -126,8 +127,12 @@ class Segment:
     """
 
     def __init__(self, memory: Memory, layout: Layout) -> None:
-        """Memory that is formatted, or about to be by :func:`format_segment`."""
+        """Memory that is formatted, or about to be by :func:`format_segment`.
+
+        ``is_lost``: its file was found truncated; whoever touches the memory is ended.
+        """
         self.memory = memory
+        self.is_lost = False
         self.words = memory.words
         self.layout = layout
         self.extents_word = layout.extents_at // WORD
@@ -141,6 +146,11 @@ class Segment:
     def record_word(self, record: int) -> int:
         """The first word of a record."""
         return self.records_word + record * RECORD_WORDS
+
+    def find_lost(self) -> bool:
+        """Look whether the file behind the memory was truncated."""
+        self.is_lost = self.is_lost or not self.memory.is_whole()
+        return self.is_lost
 
     @property
     def id(self) -> int:
@@ -188,14 +198,43 @@ def format_segment(memory: Memory, layout: Layout, identity: int, boot: int, *, 
 
 def open_segment(memory: Memory, size: int) -> Segment | None:
     """The segment in this memory of ``size`` bytes, or None when it is none of this format."""
-    if size < PAGE:
+    if size < PAGE or memory.words[AT_FORMAT] != FORMAT:
         return None
+    layout = _written_layout(memory, size)
+    return Segment(memory, layout) if layout is not None and layout.total == size else None
+
+
+def _written_layout(memory: Memory, size: int) -> Layout | None:
+    """What the superblock says; None where ``size`` bytes cannot hold that."""
     words = memory.words
-    if words[AT_FORMAT] != FORMAT:
-        return None
     capacity, records = words[AT_CAPACITY], words[AT_RECORDS]
     clients, pins = words[AT_CLIENTS], words[AT_PINS]
     if max(capacity, clients, pins, records * RECORD_WORDS * WORD) > size or not records * clients * pins:
         return None
-    layout = plan_layout(capacity, records, clients, pins)
-    return Segment(memory, layout) if layout.total == size else None
+    return plan_layout(capacity, records, clients, pins)
+
+
+def flaw_of(memory: Memory, size: int) -> str:
+    """Why this memory of ``size`` bytes is no segment that can be opened; "": it is one."""
+    written = memory.words[AT_FORMAT]
+    if written != FORMAT:
+        if written >> _VERSION_BITS == FORMAT >> _VERSION_BITS:
+            version = written & ((1 << _VERSION_BITS) - 1)
+            return f"its layout is version {version}, of another version of mmc"
+        return "it is no segment, or its first page is damaged"
+    layout = _written_layout(memory, size)
+    if layout is None or layout.total != size:
+        return f"it has {size} bytes, which is not what its first page says: it was truncated or damaged"
+    return ""
+
+
+def difference(found: Layout, wanted: Layout) -> str:
+    """Which settings make another layout than the one found, and what they were."""
+    pairs = (
+        ("local.dram", found.capacity, wanted.capacity),
+        ("records, by local.dram / local.bytes_per_record,", found.records, wanted.records),
+        ("local.clients_max", found.clients, wanted.clients),
+        ("local.pins_per_client", found.pins, wanted.pins),
+    )
+    changed = [f"{name} was {old} and is {new}" for name, old, new in pairs if old != new]
+    return "settings were changed: " + ", ".join(changed) if changed else ""

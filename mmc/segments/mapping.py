@@ -48,6 +48,7 @@ class BufferMemory:
 
         ``copy_from`` and ``copy_to`` make its large copies; who has threads for that may replace them.
         """
+        self._mapping = buffer if isinstance(buffer, mmap.mmap) else None
         self._bytes = memoryview(buffer).cast("B")
         self._array = np.frombuffer(self._bytes, np.uint64)
         self._octets = np.frombuffer(self._bytes, np.uint8)
@@ -62,6 +63,10 @@ class BufferMemory:
     def __len__(self) -> int:
         """Bytes of memory."""
         return len(self._bytes)
+
+    def is_whole(self) -> bool:
+        """Whether the file is as long as what is mapped of it: one system call."""
+        return self._mapping is None or self._mapping.size() >= len(self._bytes)
 
     def column(self, start: int, stride: int, count: int) -> list[int]:
         """Load ``count`` words from word ``start`` on, ``stride`` words apart."""

@@ -42,6 +42,10 @@ class Memory(Protocol):
         """Whether this process may store."""
         ...
 
+    def is_whole(self) -> bool:
+        """Whether all of it is there still: a file may have been truncated under it."""
+        ...
+
     def fence(self) -> None:
         """Make all earlier stores visible before any later load."""
         ...

@@ -6,10 +6,12 @@ The same actors, frames and codec as between processes.  The services are thread
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
 from brokers.server import BrokerServer, BrokerUrls
+from mmc.errors import CacheError
 from mmc.segments.directory import SegmentDirectory
 from mmc.services.local_service import LocalServer
 from mmc.services.meta_service import MetaServer
@@ -60,7 +62,7 @@ class EmbeddedCluster:
                 )
         finally:
             for server in self._servers:
-                thread = threading.Thread(target=server.run, name="mmc-service", daemon=True)
+                thread = threading.Thread(target=_serve, args=(server,), name="mmc-service", daemon=True)
                 self._threads.append(thread)
                 thread.start()
             if len(self._servers) <= ranks:
@@ -77,3 +79,9 @@ class EmbeddedCluster:
         ordered[0][1].join(_JOIN_S)
         self.context.term()
         self._broker.join()
+
+
+def _serve(server: MetaServer | LocalServer) -> None:
+    """Serve until stopped; a rank whose segment is lost ends, and the log says why."""
+    with contextlib.suppress(CacheError):
+        server.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from mmc.errors import SENTENCES, CacheError, CannotCreate, Code, error_for
 from mmc.identifiers import ANY_RANK
 from mmc.log import get_log
 from mmc.segments.directory import SegmentDirectory, boot_id
+from mmc.segments.layout import difference
 from mmc.segments.lockfile import HolderWatch
 from mmc.services.pool import layout_for, pool_name
 from mmc.wire.requests import Join
@@ -33,9 +35,17 @@ _MARGIN_S = 3.0
 
 
 def own_segment(
-    directory: SegmentDirectory, layout: Layout, pool: str, rank: int, *, keep: bool
+    directory: SegmentDirectory,
+    layout: Layout,
+    pool: str,
+    rank: int,
+    on_cold: Callable[[str, str], object],
+    *,
+    keep: bool,
 ) -> OwnedSegment:
     """The segment of a rank: its kept one of the same layout, or a new one.
+
+    ``on_cold`` is told of one that was there and is not used, its path and why not.
 
     Raises:
         CacheError: -3001 no memory; -3002 not allowed; -3006 held by a living service.
@@ -44,11 +54,15 @@ def own_segment(
     for slot in slots:
         name = f"mmc-{pool}-{slot}.dram"
         try:
-            owned = directory.reattach(name)
-            if owned is not None:
-                if owned.segment.layout == layout:
-                    return owned
-                owned.release(keep=False)
+            found = directory.reattach(name)
+            if not isinstance(found, str):
+                if found.segment.layout == layout:
+                    return found
+                directory.require(layout.total - found.segment.layout.total)
+                found.release(keep=False)
+                found = difference(found.segment.layout, layout)
+            if found:
+                on_cold(str(directory.path / name), found)
             return directory.create(name, layout, random63(), keep=keep)
         except CacheError as error:
             if error.code != Code.EXISTS or rank != ANY_RANK:
@@ -110,7 +124,7 @@ class LocalServer:
             self.control_url = reachable(bound)
             if not is_loopback(bound):
                 self._log.warning(OPEN_TO_NETWORK, setting="control_url", url=bound)
-            self._owned = own_segment(directory, layout, pool, rank, keep=keep)
+            self._owned = own_segment(directory, layout, pool, rank, self._tell_cold, keep=keep)
         except BaseException:  # boundary: clears away and raises again
             ports.close()
             raise
@@ -122,7 +136,13 @@ class LocalServer:
         self._on_live: Callable[[], None] | None = None
         self._was_live = False
         self.failure: CacheError | None = None
-        self._reactor = ServiceReactor(self.actor, ports, self._log, on_note=self._hear)
+        self._reactor = ServiceReactor(
+            self.actor, ports, self._log, on_note=self._hear, look=self._look_at_segment
+        )
+
+    def _tell_cold(self, path: str, reason: str) -> None:
+        """What a segment holds is not taken up: whoever expects it there is to know why it is gone."""
+        self._log.warning("a segment is not taken up again: starting cold", path=path, reason=reason)
 
     def _bind(self, socket: Socket, control_url: str, spare_url: str) -> str:
         try:
@@ -140,9 +160,9 @@ class LocalServer:
         try:
             return self._actor_on_segment(config)
         except ValueError as reason:
-            self._log.error("segment is damaged: starting cold", reason=str(reason))
+            self._tell_cold(str(self._owned.path), f"its tables are damaged: {reason}")
             self._owned.release(keep=False)
-            self._owned = own_segment(directory, layout, pool, rank, keep=self._keep)
+            self._owned = own_segment(directory, layout, pool, rank, self._tell_cold, keep=self._keep)
             return self._actor_on_segment(config)
 
     def _actor_on_segment(self, config: Config) -> LocalActor:
@@ -176,6 +196,15 @@ class LocalServer:
                 self.failure = CacheError(f"joining the meta service: {reason}", code)
                 self._reactor.stop()
 
+    def _look_at_segment(self) -> None:
+        """End when the segment's file is not there any more: nobody could map it, or its memory is gone."""
+        flaw = self._owned.flaw()
+        if flaw and (self.failure is None or self._owned.segment.is_lost):
+            self._log.error("the segment is lost: this service ends", path=str(self._owned.path), reason=flaw)
+            sentence = f"segment {self._owned.path} {flaw}: a service that is started again makes a new one"
+            self.failure = CannotCreate(sentence)
+            raise self.failure
+
     def run(self, on_live: Callable[[], None] | None = None) -> None:
         """Serve until stopped; memory is populated meanwhile, once the rank is live.
 
@@ -184,13 +213,14 @@ class LocalServer:
 
         Raises:
             CacheError: the meta service does not admit this rank: -3006 it is taken, -3013 there are
-                too many.
+                too many; -3002, the segment was removed or truncated.
         """
         self._on_live = on_live
         has_ended = False
         try:
-            self._reactor.run(self.actor.start(now()))
-            if not self._keep and self.failure is None:
+            with contextlib.suppress(CannotCreate):  # the segment is lost, as the failure says
+                self._reactor.run(self.actor.start(now()))
+            if self._is_to_leave():
                 last = self.actor.leave(now())
                 self._reactor.finish(last, lambda: self.actor.has_left, _LEAVING_S)
             has_ended = True
@@ -202,6 +232,13 @@ class LocalServer:
                 self._owned_context.term()
         if self.failure is not None:
             raise self.failure
+
+    def _is_to_leave(self) -> bool:
+        """Whether nothing of this rank will be there any more: what it held is gone at once for everybody."""
+        was_removed = bool(self._owned.flaw())
+        if self._owned.segment.is_lost:
+            return False  # leaving is said in the segment first, and that cannot be touched
+        return was_removed or (not self._keep and self.failure is None)
 
     def _populate(self) -> None:
         memory = self._owned.memory

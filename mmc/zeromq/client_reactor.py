@@ -6,7 +6,8 @@
 2. Whoever has touched a socket under the lock also empties it before letting go: a signal must not be lost
    in another thread's hands.
 3. A background thread drives when nobody waits: it renews, returns, confirms and hears events.  While
-   callers are active it stays out of their way, looking up once per tick.
+   callers are active it stays out of their way, looking up once per tick.  It looks whether somebody has
+   truncated a segment, twice a second at least: an engine that is idle meanwhile does not die of it.
    Whoever is about to poll finds out when something is due; until then nobody looks again.
 4. Asynchronous callers are told by a callback from whichever thread found their call ready.
 """
@@ -298,6 +299,8 @@ class ClientReactor:
                 wait = 0.0
             ready = self._sockets.poll(wait)
             with self._lock:
+                if not self._closed:
+                    self._actor.drop_lost()
                 if not self._driving and not self._closed:
                     self._sockets.note(ready)
                     self._settle()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from mmc.actors.contract import EVENTS, META
-from mmc.errors import InvalidArgument
+from mmc.errors import CannotCreate, InvalidArgument
 from mmc.zeromq.addresses import reachable
 from mmc.zeromq.sockets import connect, has_message, make_socket, receive_frames, send_frames
 
@@ -55,6 +55,7 @@ class ClientSockets:
         self._descriptors: dict[int, int] = {}
         self._addresses: dict[int, int] = {}
         self._touched: set[int] = set()
+        self._unheard: tuple[()] | tuple[str, tuple[bytes, ...]] = ()
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wake, select.EPOLLIN)
@@ -91,6 +92,8 @@ class ClientSockets:
 
     def send(self, to: int, frames: Frames, members: Mapping[int, Member]) -> None:
         """Send without waiting; what cannot be sent is lost, and asked for again."""
+        if self._unheard:
+            self.hear(*self._unheard)
         socket = self._sockets.get(to) if to == META else self._to_rank(to, members.get(to))
         if socket is not None:
             self._touched.add(to)
@@ -113,6 +116,7 @@ class ClientSockets:
             return
         self._connect(EVENTS, zmq.SUB, url, "events_url")
         socket = self._sockets.get(EVENTS)
+        self._unheard = () if socket is not None else (told, topics)
         if socket is not None:
             for topic in topics:
                 socket.setsockopt(zmq.SUBSCRIBE, topic)
@@ -122,7 +126,11 @@ class ClientSockets:
         if address in self._sockets:
             self._close(address)
         try:
-            connect(self._open(address, kind), url, setting)
+            socket = self._open(address, kind)
+        except CannotCreate:  # no descriptor is left: whoever sends next tries again
+            return
+        try:
+            connect(socket, url, setting)
         except InvalidArgument:
             self._close(address)
         self._urls[address] = url

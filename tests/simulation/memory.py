@@ -183,6 +183,10 @@ class ProcessMemory:
         self.words = ProcessWords(shared, processor)
         self.writable = writable
 
+    def is_whole(self) -> bool:
+        """Nobody truncates it."""
+        return True
+
     def fence(self) -> None:
         """Make all earlier stores visible before any later load."""
         self._step()

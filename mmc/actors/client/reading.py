@@ -177,6 +177,8 @@ def release(pinned: Pinned) -> None:
     if pinned.is_asked:
         pinned.handle.unpin_soon(pinned.slot)
         return
+    if pinned.hit.segment.is_lost:
+        return
     pins.unpin(pinned.hit.segment, pinned.slot)
     assert pinned.handle.slots is not None
     pinned.handle.slots.append(pinned.slot)

@@ -14,7 +14,7 @@ from mmc.actors.client.ranks import RankHandle
 from mmc.actors.contract import EVENTS, META, Subscribe
 from mmc.actors.link import Link, Ticket
 from mmc.cache.membership import MemberState
-from mmc.errors import Code, RemoteProtocolError
+from mmc.errors import CacheError, Code, RemoteProtocolError
 from mmc.segments.reader import Reader
 from mmc.wire import replies, requests
 from mmc.wire.codec import decode_body, decode_header
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _CLOCK_PER_S = 16
 _GOODBYE_S = 1.0
+_TAKE_UP_S = 0.5
 T = TypeVar("T")
 
 
@@ -48,7 +49,10 @@ class ClientActor:
         draw: Draw,
         attach: Callable[[Member], Segment | None],
     ) -> None:
-        """``client`` is its random id; ``attach`` maps a member's segment if it is on this host."""
+        """``client`` is its random id; ``attach`` maps a member's segment if it is on this host.
+
+        It raises a CacheError when that is refused for now; then it is asked again.
+        """
         self.client = client
         self.limits = limits
         self._ahead_bytes = ahead_bytes
@@ -73,6 +77,7 @@ class ClientActor:
         self.hits = 0
         self._told = (0, 0)
         self._tell_at = 0.0
+        self._take_up_at: float | None = None
         self.lease_ttl_ms = 0
         self.now = 0.0
 
@@ -101,6 +106,8 @@ class ClientActor:
         self._link.expire(now)
         if self._has_news() and self._tell_at <= now:
             self._tell()
+        if self._take_up_at is not None and self._take_up_at <= now:
+            self._take_up_members()
         for handle in list(self.ranks.values()):
             handle.expire(now)
         for call in self._waiting:
@@ -111,7 +118,7 @@ class ClientActor:
     def next_deadline(self) -> float | None:
         """When :meth:`expire` has something to do."""
         times = [handle.next_deadline() for handle in self.ranks.values()]
-        times.append(self._link.next_deadline())
+        times += [self._link.next_deadline(), self._take_up_at]
         if self._has_news():
             times.append(self._tell_at)
         times += [call.wake_at for call in self._waiting]
@@ -234,6 +241,7 @@ class ClientActor:
 
     def _take_members(self, view: int, members: tuple[Member, ...]) -> None:
         self._view = view
+        self.drop_lost()
         self.members = {member.rank: self._completed(member) for member in members}
         for rank, handle in list(self.ranks.items()):
             member = self.members.get(rank)
@@ -242,12 +250,28 @@ class ClientActor:
                 self._parted[handle.segment.id] = self.ranks.pop(rank)
             else:
                 handle.member = member
-        for member in self.members.values():
-            if member.rank not in self.ranks and member.path:
-                self._take_up(member)
+        self._take_up_members()
         for identity, handle in list(self._parted.items()):
             if handle.segment.is_dead:
                 del self._parted[identity]
+
+    def drop_lost(self) -> None:
+        """Never again touch the memory of a segment that was truncated: that would end this process."""
+        lost = [rank for rank, handle in self.ranks.items() if handle.segment.find_lost()]
+        for identity, handle in list(self._parted.items()):
+            if handle.segment.find_lost():
+                del self._parted[identity]
+        for rank in lost:
+            self.ranks.pop(rank).part()
+        if lost:
+            self._take_up_members()
+
+    def _take_up_members(self) -> None:
+        """Use the ranks of this host that are not used yet."""
+        self._take_up_at = None
+        for member in self.members.values():
+            if member.rank not in self.ranks and member.path:
+                self._take_up(member)
         self.writable_ranks = self._find_writable()
         segments = {rank: self.ranks[rank].segment for rank in sorted(self.ranks)}
         if segments != self.reader.segments:
@@ -267,7 +291,11 @@ class ClientActor:
             handle.come_back(member)
             self.ranks[member.rank] = handle
             return
-        segment = self._attach(member)
+        try:
+            segment = self._attach(member)
+        except CacheError:
+            self._take_up_at = self.now + _TAKE_UP_S
+            return
         if segment is not None:
             self.ranks[member.rank] = RankHandle(
                 member, segment, self.client, self.limits, self._ahead_bytes, self._draw

@@ -134,7 +134,7 @@ def test_a_kept_segment_is_taken_over_with_everything(directory: SegmentDirector
     owned.release(keep=True)
     owned.release(keep=False)
     again = directory.reattach(SEGMENT)
-    assert again is not None
+    assert isinstance(again, OwnedSegment)
     assert (again.segment.id, again.segment.term, again.segment.layout) == (IDENTITY, 77, LAYOUT)
     assert again.memory.read(LAYOUT.payload_at, 7) == b"payload"
     with pytest.raises(CacheError):
@@ -153,7 +153,7 @@ def test_a_killed_service_s_segment_can_be_taken_over(directory: SegmentDirector
     assert shared(directory).words[AT_DEAD] == 0, "the child buried its parent's segment"
     holder.kill()
     owned = directory.reattach(SEGMENT)
-    assert owned is not None
+    assert isinstance(owned, OwnedSegment)
     owned.release(keep=False)
 
 
@@ -220,18 +220,38 @@ def empty(path: Path) -> None:
     os.truncate(path, 0)
 
 
-DAMAGES = [damage_format, damage_boot, damage_life, cut, empty]
+def cut_pages(path: Path) -> None:
+    """Cut some pages off."""
+    os.truncate(path, LAYOUT.total - 8192)
+
+
+def change_version(path: Path) -> None:
+    """Make it a segment that another version has laid out."""
+    with path.open("r+b") as file:
+        file.seek(8 * AT_FORMAT)
+        file.write(b"\7")
+
+
+DAMAGES: dict[Callable[[Path], None], str] = {
+    damage_format: "no segment",
+    damage_boot: "host was started again",
+    damage_life: "given up",
+    cut: f"{LAYOUT.total - 3} bytes",
+    empty: "0 bytes",
+    cut_pages: "truncated",
+    change_version: "layout is version 7",
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_cannot_be_used_is_not_taken_over(
     directory: SegmentDirectory, damage: Callable[[Path], None]
 ) -> None:
-    """A segment that is damaged, dead or of another boot is not taken over, but replaced."""
+    """A segment that is damaged, dead or of another boot is not taken over, with a reason, but replaced."""
     owned = create(directory)
     owned.release(keep=True)
     damage(owned.path)
-    assert directory.reattach(SEGMENT) is None
+    assert DAMAGES[damage] in str(directory.reattach(SEGMENT))
     if damage is not damage_life:
         assert open_shared(str(owned.path), IDENTITY) is None
     replaced = create(directory, identity=1)
@@ -241,7 +261,7 @@ def test_what_cannot_be_used_is_not_taken_over(
 
 def test_what_is_not_there_is_not_taken_over(directory: SegmentDirectory) -> None:
     """A service that was never here before has nothing to come back to."""
-    assert directory.reattach(SEGMENT) is None
+    assert directory.reattach(SEGMENT) == ""
 
 
 def test_a_client_opens_a_segment_by_its_id(directory: SegmentDirectory) -> None:
@@ -411,5 +431,5 @@ def test_orphans_are_named_and_left_alone(directory: SegmentDirectory) -> None:
     assert not found["mmc-broken.dram"].waits
     held.release(keep=False)
     again = directory.reattach("mmc-kept.dram")
-    assert again is not None
+    assert isinstance(again, OwnedSegment)
     again.release(keep=False)

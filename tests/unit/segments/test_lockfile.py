@@ -251,9 +251,7 @@ def test_a_lock_held_for_a_moment_is_waited_for(tmp_path: Path) -> None:
     letting_go.join()
 
 
-def test_a_client_whose_file_cannot_be_opened_is_not_dead(
-    shm: Path, hold: Hold
-) -> None:
+def test_a_client_whose_file_cannot_be_opened_is_not_dead(shm: Path, hold: Hold) -> None:
     """A rank without a descriptor to spare gives back nothing that a living client may write."""
     holder, watch = hold("lock"), HolderWatch(shm)
     assert holder.hear() == "held"

@@ -174,3 +174,12 @@ def test_what_may_only_be_read_is_populated_for_reading(descriptor: int) -> None
     memory = mapped(descriptor, writable=False)
     os.close(descriptor)
     assert len(list(memory.populate(0, len(memory), mmap.PAGESIZE))) == -(-len(memory) // mmap.PAGESIZE)
+
+
+def test_a_truncated_file_is_noticed_without_touching_it(descriptor: int) -> None:
+    """Memory is whole until its file is shorter than the mapping; nothing of it is loaded to find out."""
+    memory = mapped(descriptor, writable=True)
+    assert memory.is_whole()
+    os.truncate(descriptor, 0)
+    assert not memory.is_whole()
+    assert heap_memory(64).is_whole()
