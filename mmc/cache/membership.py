@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from mmc.errors import Code, error_for
+from mmc.errors import AlreadyExists, Code, error_for
 from mmc.identifiers import ANY_RANK, Member, Term
 
 if TYPE_CHECKING:
@@ -162,7 +162,9 @@ class MembershipTable:
                 raise error_for(Code.TOO_LARGE, f"rank {wanted.rank} of at most {self._ranks_max}")
             taken = self._peers.get(wanted.rank)
             if taken is not None and taken.member.state != MemberState.SUSPECT:
-                raise error_for(Code.EXISTS, f"rank {wanted.rank} is taken by a living service")
+                raise AlreadyExists(
+                    f"rank {wanted.rank} is taken by a living service: give another --rank, or none"
+                )
             return wanted.rank
         most = self._world or self._ranks_max
         for rank in range(most):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from xxhash import xxh3_64_intdigest
 
 from mmc.descriptors import NONE_LEFT, explained, too_few_descriptors
-from mmc.errors import CacheError, CannotCreate, Code, NoSystemMemory, error_for
+from mmc.errors import AlreadyExists, CacheError, CannotCreate, NoSystemMemory
 from mmc.segments.layout import (
     AT_BOOT,
     AT_DEAD,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mmc.segments.layout import Layout
 
 _ABANDONED_MS = 60_000
+_REMEDY = "stop that one, or start this one with another --rank"
 GOOD_FILESYSTEMS = ("tmpfs", "ext4", "xfs")
 """What a segment directory may lie on."""
 
@@ -139,7 +140,7 @@ class SegmentDirectory:
         except OSError as reason:
             raise CannotCreate(f"segment {temporary}: {explained(reason)}") from None
         if descriptor is None:
-            raise error_for(Code.EXISTS, f"segment {final} is being made by another service")
+            raise AlreadyExists(f"segment {final} is being made by another service: {_REMEDY}")
         try:
             os.fchmod(descriptor, self.mode)  # whatever the umask is
             self._remove_old(final)
@@ -172,7 +173,7 @@ class SegmentDirectory:
         except OSError as reason:
             return explained(reason)
         if descriptor is None:
-            raise error_for(Code.EXISTS, f"segment {path} is held by a living service")
+            raise AlreadyExists(f"segment {path} is held by a living service: {_REMEDY}")
         try:
             memory = _map(descriptor, writable=True)
         except CacheError:
@@ -255,7 +256,7 @@ class SegmentDirectory:
         except OSError as reason:
             raise CannotCreate(f"segment {path}: {explained(reason)}") from None
         if descriptor is None:
-            raise error_for(Code.EXISTS, f"segment {path} is held by a living service")
+            raise AlreadyExists(f"segment {path} is held by a living service: {_REMEDY}")
         try:
             _bury(path, _map_if_segment(descriptor))
         finally:
