@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import traceback
 from typing import TYPE_CHECKING, Protocol
 
@@ -154,14 +155,16 @@ class ServiceReactor:
         self._write_at = 0.0
         self._notes: dict[str, float] = {}
         self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._stop_lock = threading.RLock()  # a signal handler may take it in the thread that has it
         self._stopping = False
         self._watch = Watch((*ports.readable(), self._stop))
 
     def stop(self) -> None:
         """End the loop; may be called from a signal handler or another thread."""
         self._stopping = True
-        if self._stop >= 0:
-            os.eventfd_write(self._stop, 1)
+        with self._stop_lock:
+            if self._stop >= 0:
+                os.eventfd_write(self._stop, 1)
 
     @property
     def is_stopping(self) -> bool:
@@ -284,5 +287,6 @@ class ServiceReactor:
     def close(self) -> None:
         """Close the sockets."""
         self._ports.close()
-        descriptor, self._stop = self._stop, -1
+        with self._stop_lock:
+            descriptor, self._stop = self._stop, -1
         os.close(descriptor)
