@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, get_type_hints
 
 from mmc.errors import InvalidArgument
-from mmc.limits import BrokerLimits, ClientLimits, LocalLimits, MetaLimits, WireLimits
+from mmc.limits import BrokerLimits, ClientLimits, DataLimits, LocalLimits, MetaLimits, WireLimits
 
 POOL_STEP = 2 * 1024 * 1024
 """Pools are rounded up to this many bytes."""
@@ -62,6 +62,7 @@ class Config:
     meta: MetaLimits
     local: LocalLimits
     client: ClientLimits
+    data: DataLimits
     services: ServiceSettings
     broker: BrokerLimits
     log: LogSettings
@@ -220,6 +221,8 @@ def _relations(config: Config) -> tuple[tuple[bool, str, str, str], ...]:
         (client.pending_ms <= client.pending_max_ms, "client.pending_ms", within, "client.pending_max_ms"),
         (client.retry_max_ms <= client.timeout_ms, "client.retry_max_ms", within, "client.timeout_ms"),
         (client.retry_max_ms <= client.unanswered_ms, "client.retry_max_ms", within, "client.unanswered_ms"),
+        (config.data.blocks_per_request <= _WIRE_KEYS, "data.blocks_per_request", within, str(_WIRE_KEYS)),
+        (config.data.threads < local.clients_max, "data.threads", above, "local.clients_max"),
         (config.log.file_count >= _FILES_MIN, "log.file_count", "must be at least", str(_FILES_MIN)),
         (wire.window_bytes <= wire.replies_max_bytes, "wire.window_bytes", within, "wire.replies_max_bytes"),
         (client.keys_per_message <= _WIRE_KEYS, "client.keys_per_message", within, str(_WIRE_KEYS)),

@@ -15,9 +15,11 @@ from mmc.log import get_log
 from mmc.segments.directory import boot_id, obstacle_of, open_shared
 from mmc.segments.lockfile import ClientLock
 from mmc.segments.mapping import BufferMemory
+from mmc.transfer.carrier import Carrier
 from mmc.transfer.crew import Crew
 from mmc.zeromq.chance import random63
 from mmc.zeromq.client_reactor import ClientReactor
+from mmc.zeromq.clock import now
 
 if TYPE_CHECKING:
     from mmc.config import Config
@@ -65,8 +67,14 @@ class Connection:
         self._closed = False
         self._may_populate = threading.Event()
         self._calls_ended = False
+        self.carrier = Carrier(config.data, config.client.copy_threads, self._may_reach, now)
         self.actor = ClientActor(
-            self.client, config.client, config.local.reserve_ahead_bytes, random63, self._attach
+            self.client,
+            config.client,
+            config.local.reserve_ahead_bytes,
+            random63,
+            self._attach,
+            self.carrier,
         )
         self.actor.home_rank = home_rank
         self.readers = Crew(config.client.copy_threads)
@@ -88,7 +96,7 @@ class Connection:
 
         Its path is another's word: nothing is made there before the segment was found.
         """
-        if member.boot != self._boot:
+        if member.boot != self._boot or not self.config.client.map_segments:
             return None
         refusal = ""
         try:
@@ -120,6 +128,10 @@ class Connection:
             except CacheError as error:
                 return error.sentence
         return ""
+
+    def _may_reach(self, member: Member) -> bool:
+        """What may not be opened on this host is not read by another way: its rank has said who may."""
+        return member.path not in self._obstacles
 
     def populate(self) -> None:
         """Let memory that is mapped be populated from now on.
@@ -197,6 +209,7 @@ class Connection:
         with self._views_lock:
             self._closed = True
         self._may_populate.set()
+        self.carrier.close()
         self.reactor.close(patience_s)
 
     def _call_ended(self) -> None:

@@ -75,7 +75,10 @@ class Location(NamedTuple):
 
 
 class Member(NamedTuple):
-    """One rank as the meta service knows it and tells it to clients."""
+    """One rank as the meta service knows it and tells it to clients.
+
+    ``data_url`` is where its data server is reached by other hosts; "" if it has none.
+    """
 
     rank: int
     term: int
@@ -85,6 +88,7 @@ class Member(NamedTuple):
     capacity: int
     path: str
     control_url: str
+    data_url: str = ""
 
 
 def encode_key(key: str | bytes) -> bytes:

@@ -78,9 +78,27 @@ class ClientLimits:
     copy_threads: int
     gather_keys: int
     populate: bool
+    map_segments: bool
     keys_per_message: int
     background_tick_ms: int
     report_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataLimits:
+    """Bytes that travel between hosts: data servers, and connections to them."""
+
+    url: str
+    host: str
+    threads: int
+    connections_max: int
+    connections_per_rank: int
+    idle_ms: int
+    stalled_ms: int
+    connect_ms: int
+    blocks_per_request: int
+    request_bytes: int
+    step_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

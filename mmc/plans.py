@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mmc.actors.client import asking, putting, reading
+from mmc.actors.client import asking, reading, sending
 from mmc.actors.client.asking import ObjectInfo
 from mmc.actors.client.calls import Operation, Work
 from mmc.actors.client.reading import Want
@@ -72,7 +72,7 @@ class PutPlan:
 
     def operation(self, actor: ClientActor, deadline: float) -> Operation[None]:
         """Put what is valid."""
-        codes = yield from putting.put(
+        codes = yield from sending.put(
             actor, self._keys.valid, self._pieces, self._replicas, self._preferred, deadline
         )
         self._keys.spread(codes)

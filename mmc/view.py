@@ -37,7 +37,7 @@ class View:
 
     ``memory`` is the object's bytes, also what a ``with`` statement gives.  They stay what they are, even if
     the object is evicted or removed, until the view is closed and every array made from ``memory`` is
-    gone; only then can the space be used again.
+    gone; only then can the space be used again.  Of an object on another host it is a copy, made once.
     """
 
     def __init__(self, connection: Connection, key: bytes, timeout_s: float) -> None:
@@ -62,9 +62,13 @@ class View:
         if isinstance(pinned, Code):
             connection.closed_view()
             raise connection.error(pinned, f"view of {key!r}")
-        hit = pinned.hit
-        window = _Window((hit.size,), np.uint8, hit.segment.memory.view(hit.at, hit.size))
-        window.ending = partial(_let_go, connection, pinned)
+        if isinstance(pinned, bytes):
+            window = _Window((len(pinned),), np.uint8, memoryview(pinned))
+            window.ending = partial(_let_go, connection, None)
+        else:
+            hit = pinned.hit
+            window = _Window((hit.size,), np.uint8, hit.segment.memory.view(hit.at, hit.size))
+            window.ending = partial(_let_go, connection, pinned)
         self.memory = window.data
 
     def __enter__(self) -> memoryview:
@@ -85,8 +89,9 @@ class View:
         self.memory.release()
 
 
-def _let_go(connection: Connection, pinned: Pinned) -> None:
+def _let_go(connection: Connection, pinned: Pinned | None) -> None:
     """Nothing uses the bytes any more."""
     if connection.process == os.getpid():  # a forked child's copy pins nothing
-        release(pinned)
+        if pinned is not None:
+            release(pinned)
         connection.closed_view()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from mmc.wire import codec, replies, requests
+from mmc.wire import blocks, codec, replies, requests
 from mmc.wire.operations import CommandKind, Message, Operation, PeerKind
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "wire.md"
@@ -19,6 +19,8 @@ def tables() -> str:
         ("Requests to a rank", requests.REQUESTS_TO_RANK),
         ("Replies", replies.REPLIES),
         ("Events", replies.EVENTS),
+        ("Requests to a data server", blocks.REQUESTS_TO_DATA),
+        ("Replies of a data server", blocks.REPLIES_OF_DATA),
     )
     parts = [_group(title, kinds) for title, kinds in groups]
     parts.append(_numbers("Command kinds", CommandKind))

@@ -34,6 +34,7 @@ CLIENT_LIMITS = ClientLimits(
     copy_threads=1,
     gather_keys=12,
     populate=False,
+    map_segments=True,
     keys_per_message=1,
     background_tick_ms=1,
     report_ms=1000,

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from mmc.identifiers import Location, Member, ObjectVersion
+from mmc.wire.blocks import REPLIES_OF_DATA, REQUESTS_TO_DATA
 from mmc.wire.codec import PLANS, Header
 from mmc.wire.operations import WIRE_VERSION, Message
 from mmc.wire.replies import EVENTS, REPLIES
@@ -17,7 +18,9 @@ LARGEST_WORD = (1 << 64) - 1
 LONGEST_LIST = 4
 
 KINDS: tuple[type[Message], ...] = tuple(
-    dict.fromkeys((*REQUESTS_TO_META, *REQUESTS_TO_RANK, *REPLIES, *EVENTS))
+    dict.fromkeys(
+        (*REQUESTS_TO_META, *REQUESTS_TO_RANK, *REPLIES, *EVENTS, *REQUESTS_TO_DATA, *REPLIES_OF_DATA)
+    )
 )
 """Every kind of message."""
 

@@ -116,6 +116,11 @@ class BufferMemory:
         self._check(at, size)
         return self._bytes[at : at + size].toreadonly()
 
+    def window(self, at: int, size: int) -> memoryview:
+        """Give a window on ``size`` bytes to be written, without a copy."""
+        self._check(at, size)
+        return self._bytes[at : at + size]
+
     def address(self, at: int) -> int:
         """The address in this process of byte ``at``."""
         return self._base + at

@@ -13,6 +13,7 @@ from mmc.log import get_log
 from mmc.segments.directory import SegmentDirectory, boot_id
 from mmc.segments.layout import difference
 from mmc.segments.lockfile import HolderWatch
+from mmc.services.data_door import DataDoor
 from mmc.services.pool import layout_for, pool_name
 from mmc.wire.requests import Join
 from mmc.zeromq.addresses import is_loopback, reachable
@@ -108,7 +109,7 @@ class LocalServer:
         for path in directory.sweep(spare=f"mmc-{pool}-", now_ms=int(now() * 1000)):
             self._log.info("removed what a dead process left", path=str(path))
         self._owned_context = new_context() if context is None else None
-        used = context or self._owned_context
+        self._context = used = context or self._owned_context
         assert used is not None
         ports = Ports(
             meta=make_socket(used, DEALER, config.wire, config.broker),
@@ -116,6 +117,7 @@ class LocalServer:
             clients=make_socket(used, ROUTER, config.wire, config.broker),
             events_at=lambda told: events_url or reachable(told, meta_url),
         )
+        self._door: DataDoor | None = None
         try:
             assert ports.meta is not None
             assert ports.clients is not None
@@ -124,13 +126,18 @@ class LocalServer:
             self.control_url = reachable(bound)
             if not is_loopback(bound):
                 self._log.warning(OPEN_TO_NETWORK, setting="control_url", url=bound)
+            self._door = DataDoor(config, bound, meta_url)
+            self._inner_url = bind(ports.clients, f"inproc://mmc-rank-{random63():x}", "control_url")
             self._owned = own_segment(directory, layout, pool, rank, self._tell_cold, keep=keep)
         except BaseException:  # boundary: clears away and raises again
             ports.close()
+            if self._door is not None:
+                self._door.close()
             raise
         self._watch = HolderWatch(directory.path)
         self._cluster = (rank, world, create_id)
         self.actor = self._make_actor(config, directory, layout, pool, rank)
+        self.actor.beside = self._door.counters
         self._started = now()
         self._patience = config.meta.suspect_ms / 1000 + _MARGIN_S
         self._on_live: Callable[[], None] | None = None
@@ -166,6 +173,7 @@ class LocalServer:
             return self._actor_on_segment(config)
 
     def _actor_on_segment(self, config: Config) -> LocalActor:
+        assert self._door is not None
         segment = self._owned.segment
         rank, world, create_id = self._cluster
         wanted = Join(
@@ -179,6 +187,7 @@ class LocalServer:
             self.control_url,
             world,
             create_id,
+            self._door.url,
         )
         return LocalActor(segment, config.local, config.wire, config.client, random63, self._watch, wanted)
 
@@ -216,8 +225,11 @@ class LocalServer:
                 too many; -3002, the segment was removed or truncated.
         """
         self._on_live = on_live
+        assert self._door is not None
+        assert self._context is not None
         has_ended = False
         try:
+            self._door.open(self._owned, self._context, self._inner_url)
             with contextlib.suppress(CannotCreate):  # the segment is lost, as the failure says
                 self._reactor.run(self.actor.start(now()))
             if self._is_to_leave():
@@ -225,6 +237,7 @@ class LocalServer:
                 self._reactor.finish(last, lambda: self.actor.has_left, _LEAVING_S)
             has_ended = True
         finally:
+            self._door.close()
             self._owned.release(keep=self._keep or not has_ended)
             self._watch.close()
             self._reactor.close()

@@ -15,7 +15,7 @@ import msgpack
 
 from mmc.errors import Code, RemoteProtocolError
 from mmc.identifiers import Member
-from mmc.wire import replies, requests
+from mmc.wire import blocks, replies, requests
 from mmc.wire.operations import OLDEST_VERSION, WIRE_VERSION, Message
 from mmc.wire.sequence import Frames
 from mmc.wire.shapes import MAX_KEYS, MAX_TEXT, Shape
@@ -88,6 +88,8 @@ PLANS: dict[int, _Plan] = {
         *requests.REQUESTS_TO_RANK,
         *replies.REPLIES,
         *replies.EVENTS,
+        *blocks.REQUESTS_TO_DATA,
+        *blocks.REPLIES_OF_DATA,
     )
 }
 

@@ -38,6 +38,12 @@ class Operation(IntEnum):
     PIN = 35
     UNPIN = 36
     FORFEIT = 37
+    FETCH = 48
+    PROBE = 49
+    BEGIN = 50
+    LANDED = 51
+    PUBLISH = 52
+    ABANDON = 53
     COMMANDS = 64
     MEMBER_CHANGE = 65
     WELCOME = 129
@@ -50,6 +56,9 @@ class Operation(IntEnum):
     PULSE = 136
     RESERVED = 137
     KEY_PAGE = 138
+    SENDING = 144
+    SENT = 145
+    BEGUN = 146
     FAILURE = 255
 
 

@@ -150,7 +150,7 @@ class Join(Message):
     """A rank brings its segment; ``term`` is the last that the segment knew, 0 when fresh.
 
     ``world`` is how many ranks its cluster may have and ``pool`` that cluster's number, on which all ranks
-    agree; ``world`` 0 leaves both unsaid.
+    agree; ``world`` 0 leaves both unsaid.  ``data_url`` is where other hosts reach its bytes, "" if nowhere.
     """
 
     operation = Operation.JOIN
@@ -165,6 +165,7 @@ class Join(Message):
     control_url: Text
     world: Uint
     pool: Uint
+    data_url: Text = ""
 
 
 @dataclass(frozen=True, slots=True)

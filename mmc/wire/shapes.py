@@ -14,6 +14,8 @@ from mmc.identifiers import MAX_REPLICAS, Member, are_keys, is_key
 
 MAX_TEXT = 4096
 MAX_KEYS = 16384
+_TEXTS = 3
+"""So many fields of a member are texts, the last ones."""
 _UINT64 = 1 << 64
 _INT63 = 1 << 63
 
@@ -94,7 +96,7 @@ def _are_places(value: object) -> bool:
 def _is_member(value: object) -> bool:
     if type(value) is not tuple or len(value) != len(Member._fields):
         return False
-    return all(map(_is_uint, value[:-2])) and all(map(_is_text, value[-2:]))
+    return all(map(_is_uint, value[:-_TEXTS])) and all(map(_is_text, value[-_TEXTS:]))
 
 
 def _are_members(value: object) -> bool:

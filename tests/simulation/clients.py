@@ -141,7 +141,9 @@ class ClientProcess(Process):
 
     def view(self, key: bytes, deadline: float) -> Pinned | Code:
         """Pin an object, by a deadline in true time."""
-        return self.run(reading.pin(self.actor, key, self.clock.at(deadline)))
+        pinned = self.run(reading.pin(self.actor, key, self.clock.at(deadline)))
+        assert not isinstance(pinned, bytes), "nothing is on another host"
+        return pinned
 
     def leave(self) -> None:
         """Say goodbye, as a client that is closed does, and be no more."""

@@ -6,9 +6,13 @@ message may be travel in several, all at once.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from mmc.actors.client.calls import Replies, Until
+from mmc.actors.client.calls import Outside, Replies, Until
+from mmc.actors.client.far import Block, Far, Place
+from mmc.actors.client.fetching import by_rank
+from mmc.cache.membership import MemberState
 from mmc.errors import Code, told_code
 from mmc.identifiers import Location, ObjectVersion, key_hash
 from mmc.segments.reader import Hit, check
@@ -101,27 +105,39 @@ def _failed(ticket: Ticket) -> Code:
     return ticket.code if ticket.code != Code.OK else Code.INTERNAL
 
 
-def locate(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[Hit | Code]]:
-    """Readable replicas of these keys on this host, by the word of the meta service.
+def locate(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operation[list[Hit | Far | Code]]:
+    """Readable replicas of these keys, on this host if there are any, by the word of the meta service.
 
     The record itself decides: of a key that is claimed but not published there is no object yet, and
     where a listed record has just passed away, the meta service is asked again.
     """
-    answers: dict[int, Hit | Code] = {}
+    answers: dict[int, Hit | Far | Code] = {}
     pending = list(range(len(keys)))
     pause = _AGAIN_S
     while pending:
         rows = yield from lookup(client, [keys[i] for i in pending], deadline)
         refreshed = False
         again = []
+        claimed: list[tuple[int, Far, bool]] = []
         for position, row in zip(pending, rows, strict=True):
             if row.code not in (Code.OK, Code.WRONG_STATE):
                 answers[position] = row.code
                 continue
-            if not refreshed and not any(place.rank in client.ranks for place in row.places):
+            if not refreshed and not any(_is_within_reach(client, place.rank) for place in row.places):
                 refreshed = True
                 yield Replies([client.refresh_members(max(0.0, deadline - client.now))])
-            answer = _read_place(client, keys[position], row)
+            answer: Hit | Far | Code | None = _read_place(client, keys[position], row)
+            if answer == Code.UNREACHABLE and (far := _elsewhere(client, row)):
+                if row.code == Code.WRONG_STATE:
+                    within = all(_is_within_reach(client, place.rank) for place in row.places)
+                    claimed.append((position, far, within))
+                    continue
+                answer = far
+            if answer is None:
+                again.append(position)
+            else:
+                answers[position] = answer
+        for position, answer in (yield from _probe(client, claimed, deadline)):
             if answer is None:
                 again.append(position)
             else:
@@ -134,6 +150,50 @@ def locate(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Opera
             pause = min(2 * pause, _LONGEST_AGAIN_S)
         pending = again
     return [answers[position] for position in range(len(keys))]
+
+
+def _is_within_reach(client: ClientActor, rank: int) -> bool:
+    return rank in client.ranks or (client.is_view_current and client.far_member(rank) is not None)
+
+
+def _elsewhere(client: ClientActor, row: Row) -> Far | None:
+    """The replicas of other hosts, those of sound ranks first."""
+    there = [
+        Place(member, place.record, place.generation, row.size)
+        for place in row.places
+        if (member := client.far_member(place.rank)) is not None
+    ]
+    there.sort(key=lambda place: place.member.state == MemberState.SUSPECT)
+    return Far(tuple(there)) if there else None
+
+
+def _probe(
+    client: ClientActor, claimed: list[tuple[int, Far, bool]], deadline: float
+) -> Operation[list[tuple[int, Far | Code | None]]]:
+    """What the records of other hosts say of claimed names: published, -3007 not, -3014, or ask again.
+
+    Each name comes with whether all of its places are within reach.
+    """
+    if not claimed:
+        return []
+    assert client.carrier is not None
+    blocks = [[Block(place, ()) for place in far.places] for _, far, _ in claimed]
+    every = [block for group in blocks for block in group]
+    yield Outside(client.carrier.together(by_rank(every, partial(client.carrier.probe, until=deadline))))
+    answers: list[tuple[int, Far | Code | None]] = []
+    for (position, far, within), group in zip(claimed, blocks, strict=True):
+        codes = [block.code for block in group]
+        if Code.OK in codes:
+            first = codes.index(Code.OK)
+            answers.append((position, Far(far.places[first:])))
+        elif not within and client.is_view_current:
+            answers.append((position, Code.UNREACHABLE))
+        elif set(codes) == {Code.NOT_FOUND}:
+            answers.append((position, Code.NOT_FOUND if client.is_view_current else None))
+        else:
+            known = [code for code in codes if code not in (Code.NOT_FOUND, Code.NO_SUCH_RANK)]
+            answers.append((position, known[0] if known else None))
+    return answers
 
 
 def _read_place(client: ClientActor, key: bytes, row: Row) -> Hit | Code | None:
@@ -171,7 +231,7 @@ def query(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Operat
     decided = dict(zip(claimed, hits, strict=True))
     for position, row in enumerate(rows):
         code = decided.get(position, row.code)
-        if isinstance(code, Hit) or code == Code.OK:
+        if not isinstance(code, Code) or code == Code.OK:
             infos.append(ObjectInfo(row.size, row.leased, row.places))
         else:
             infos.append(code)

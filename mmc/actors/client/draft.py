@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmc.identifiers import ObjectVersion, key_hash
+from mmc.segments import records
 from mmc.segments.extents import payload_position
 
 if TYPE_CHECKING:
@@ -18,11 +19,12 @@ class Replica:
     Its bytes begin at byte ``at`` of the segment, once :meth:`find_place` has found them.
     """
 
-    __slots__ = ("at", "capacity", "generation", "handle", "record")
+    __slots__ = ("at", "capacity", "generation", "handle", "rank", "record")
 
     def __init__(self, handle: RankHandle, record: int, capacity: int) -> None:
         """Reserved, not touched."""
         self.handle = handle
+        self.rank = handle.rank
         self.record = record
         self.capacity = capacity
         self.generation = 0
@@ -33,6 +35,20 @@ class Replica:
         segment = self.handle.segment
         self.at = payload_position(segment, self.record)
         return self.at + size <= segment.layout.total
+
+    def confirm(self, now: float) -> None:
+        """It is published: tell the rank, soon."""
+        self.handle.confirm(self.record, self.generation, now)
+
+    def withdraw(self) -> None:
+        """Published in vain: the rank is to invalidate it, unless it has taken it over."""
+        self.handle.give_back(self.record, self.generation)
+
+    def abandon(self, now: float) -> None:
+        """It is not written any more, and its record is an idle reserve again."""
+        if self.generation:
+            records.abandon(self.handle.segment, self.record)
+        self.handle.keep(self.record, self.capacity, now)
 
 
 class Draft:

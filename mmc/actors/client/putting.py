@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mmc.actors.client.ranks import RankHandle
+    from mmc.actors.client.writer import Writer
     from mmc.actors.link import Ticket
 
 _CHUNK_SHARE = 4
@@ -131,7 +132,7 @@ def _refill(client: ClientActor, drafts: list[Draft]) -> None:
 
 
 def begin(
-    client: ClientActor, drafts: list[Draft], replicas: int, preferred: Sequence[int], deadline: float
+    client: Writer, drafts: list[Draft], replicas: int, preferred: Sequence[int], deadline: float
 ) -> Operation[list[Draft]]:
     """Reserve records and write versions into them; returns the drafts that got theirs.
 
@@ -178,7 +179,7 @@ def claim(client: ClientActor, drafts: list[Draft], deadline: float) -> Ticket:
         tuple([draft.version.position for draft in drafts]),
         tuple([draft.key for draft in drafts]),
         tuple([draft.size for draft in drafts]),
-        tuple([tuple([(r.handle.rank, r.record, r.generation) for r in draft.replicas]) for draft in drafts]),
+        tuple([tuple([(r.rank, r.record, r.generation) for r in draft.replicas]) for draft in drafts]),
     )
     return client.ask_meta(message, deadline)
 
@@ -212,16 +213,7 @@ def _take_claimed(
 
 def publish(client: ClientActor, granted: list[Draft], deadline: float) -> Operation[None]:
     """Make drafts readable under the terms that their names were granted for, and see whether they stand."""
-    clock = client.clock()
-    for draft in granted:
-        for replica in draft.replicas:
-            segment = replica.handle.segment
-            term = draft.terms.get(replica.handle.rank, 0)
-            records.publish(segment, replica.record, replica.generation, term, clock)
-            index.insert(segment, draft.hashed, replica.record)
-        draft.is_published = True
-    if granted:
-        granted[0].replicas[0].handle.segment.memory.fence()
+    make_readable(granted, client.clock())
     doubtful = []
     for draft in granted:
         for replica in draft.replicas:
@@ -231,7 +223,20 @@ def publish(client: ClientActor, granted: list[Draft], deadline: float) -> Opera
         else:
             doubtful.append(draft)
     if doubtful:
-        yield from _settle_published(client, doubtful, deadline)
+        yield from settle_published(client, doubtful, deadline)
+
+
+def make_readable(granted: Sequence[Draft], clock: int) -> None:
+    """Publish the records of drafts, and fence: what is seen of their segments then is as it is now."""
+    for draft in granted:
+        for replica in draft.replicas:
+            segment = replica.handle.segment
+            term = draft.terms.get(replica.handle.rank, 0)
+            records.publish(segment, replica.record, replica.generation, term, clock)
+            index.insert(segment, draft.hashed, replica.record)
+        draft.is_published = True
+    if granted:
+        granted[0].replicas[0].handle.segment.memory.fence()
 
 
 def stands(draft: Draft, replica: Replica, now: float) -> bool:
@@ -243,7 +248,7 @@ def stands(draft: Draft, replica: Replica, now: float) -> bool:
 def _succeed(client: ClientActor, draft: Draft) -> None:
     draft.code = Code.OK
     for replica in draft.replicas:
-        replica.handle.confirm(replica.record, replica.generation, client.now)
+        replica.confirm(client.now)
 
 
 def _settle_claims(client: ClientActor, drafts: list[Draft], deadline: float) -> Operation[list[Draft]]:
@@ -258,7 +263,7 @@ def _settle_claims(client: ClientActor, drafts: list[Draft], deadline: float) ->
     return again
 
 
-def _settle_published(client: ClientActor, drafts: list[Draft], deadline: float) -> Operation[None]:
+def settle_published(client: ClientActor, drafts: list[Draft], deadline: float) -> Operation[None]:
     """Published while its rank changed terms: a success if the name holds our version, readable."""
     pause = client.limits.pending_ms / 1000
     while drafts:
@@ -282,10 +287,10 @@ def _withdraw(draft: Draft) -> None:
     """Published in vain: the rank is to invalidate what it has not taken over."""
     draft.code = Code.UNKNOWN_SEQUENCE
     for replica in draft.replicas:
-        replica.handle.give_back(replica.record, replica.generation)
+        replica.withdraw()
 
 
-def give_up(client: ClientActor, draft: Draft, code: Code) -> None:
+def give_up(client: Writer, draft: Draft, code: Code) -> None:
     """End a draft that was not published; its records are idle reserves again."""
     if draft.code is None:
         draft.code = code
@@ -294,7 +299,5 @@ def give_up(client: ClientActor, draft: Draft, code: Code) -> None:
             _withdraw(draft)
         return
     for replica in draft.replicas:
-        if replica.generation:
-            records.abandon(replica.handle.segment, replica.record)
-        replica.handle.keep(replica.record, replica.capacity, client.now)
+        replica.abandon(client.now)
     draft.replicas = []

@@ -1,15 +1,20 @@
-"""Get: copy from a replica on this host, found by hints, or by the word of the meta service."""
+"""Get: a copy from a replica on this host, found by hints or by the meta service's word; else from others."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from mmc.actors.client.asking import greet_rank, locate, pin_by_message
 from mmc.actors.client.calls import Outside, Replies, Until
+from mmc.actors.client.far import Far
+from mmc.actors.client.fetching import fetch, fetch_remembered
 from mmc.cache.membership import MemberState
 from mmc.errors import Code
 from mmc.segments import pins
-from mmc.segments.reader import Hit, fetch, fetch_bytes, touch
+from mmc.segments.reader import Hit, fetch_bytes, touch
+from mmc.segments.reader import fetch as fetch_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +31,7 @@ _WAIT_S = 0.01
 class Want:
     """One object to be read: into buffers, or as bytes; ``code`` is its outcome, None while unknown."""
 
-    __slots__ = ("_clock", "code", "content", "hit", "key", "targets")
+    __slots__ = ("_arriving", "_clock", "code", "content", "hit", "key", "targets")
 
     def __init__(self, key: bytes, targets: Sequence[memoryview] | None) -> None:
         """``targets`` None: the content is wanted as new bytes."""
@@ -36,6 +41,7 @@ class Want:
         self.hit: Hit | None = None
         self.code: Code | None = None
         self._clock = 0
+        self._arriving = memoryview(b"")
 
     def perform(self) -> None:
         """Copy from the hit; the outcome stays unknown when the replica passed away meanwhile."""
@@ -44,7 +50,7 @@ class Want:
             self.content = fetch_bytes(self.hit, self._clock)
             code = Code.OK if self.content is not None else Code.NOT_FOUND
         else:
-            code = fetch(self.hit, self.targets, self._clock)
+            code = fetch_here(self.hit, self.targets, self._clock)
         self.code = None if code == Code.NOT_FOUND else code
 
     @property
@@ -57,6 +63,24 @@ class Want:
         """In how many pieces; new bytes are made by one thread at a time, as if they were small ones."""
         return len(self.targets) if self.targets is not None else self.size
 
+    def fits(self, size: int) -> bool:
+        """Whether an object of this size can be read."""
+        return self.targets is None or sum([target.nbytes for target in self.targets]) == size
+
+    def buffers(self, size: int) -> Sequence[memoryview]:
+        """Where an object of another host is to arrive."""
+        if self.targets is not None:
+            return self.targets
+        self._arriving = np.empty(size, np.uint8).data
+        return (self._arriving,)
+
+    def arrived(self) -> None:
+        """The buffers hold the object."""
+        self.code = Code.OK
+        if self.targets is None:
+            self.content = bytes(self._arriving)
+            self._arriving = memoryview(b"")
+
     def try_hints(self, reader: Reader, clock: int) -> bool:
         """Find it without a message, if the hints lead to a replica; ``clock`` is the access clock."""
         self._clock = clock
@@ -66,19 +90,26 @@ class Want:
 
 def read(client: ClientActor, wants: Sequence[Want], deadline: float) -> Operation[None]:
     """Read what hints did not lead to."""
-    pending = list(wants)
+    if client.remembered:
+        yield from fetch_remembered(client, wants, deadline)
+    pending = [want for want in wants if want.code is None]
     while pending:
         hits = yield from locate(client, [want.key for want in pending], deadline)
         found = []
+        far = []
         for want, hit in zip(pending, hits, strict=True):
             if isinstance(hit, Code):
                 want.code = hit
+            elif isinstance(hit, Far):
+                far.append((want, hit))
             else:
                 want.hit = hit
                 found.append(want)
         if found:
             yield Outside(found)
-        pending = [want for want in found if want.code is None]
+        if far:
+            yield from fetch(client, far, deadline)
+        pending = [want for want in pending if want.code is None]
         if pending and client.now + _AGAIN_S >= deadline:
             for want in pending:
                 want.code = Code.TIMED_OUT
@@ -131,8 +162,8 @@ def _pin_by_slot(hit: Hit, handle: RankHandle) -> Pinned | None:
     return None
 
 
-def pin(client: ClientActor, key: bytes, deadline: float) -> Operation[Pinned | Code]:
-    """Find and pin an object for a view.
+def pin(client: ClientActor, key: bytes, deadline: float) -> Operation[Pinned | bytes | Code]:
+    """Find and pin an object for a view; what is on another host is copied, and the copy is its reader's.
 
     Where its bytes lie was read before it is pinned: they are its own if the generation is still the
     same then, while from then on the record may be invalidated at any time.
@@ -143,6 +174,10 @@ def pin(client: ClientActor, key: bytes, deadline: float) -> Operation[Pinned | 
             found = yield from locate(client, [key], deadline)
             if isinstance(found[0], Code):
                 return found[0]
+            if isinstance(found[0], Far):
+                want = Want(key, None)
+                yield from read(client, [want], deadline)
+                return want.content if want.content is not None else want.code or Code.INTERNAL
             hit = found[0]
         handle = next((h for h in client.ranks.values() if h.segment is hit.segment), None)
         if handle is None:

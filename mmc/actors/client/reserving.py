@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mmc.actors.client.calls import Operation
     from mmc.actors.client.ranks import RankHandle
-    from mmc.actors.client.service import ClientActor
+    from mmc.actors.client.writer import Writer
     from mmc.actors.link import Ticket
 
 _AGAIN_S = 0.02
@@ -32,7 +32,7 @@ Need = tuple[Draft, int]
 
 
 def reserve_all(
-    client: ClientActor,
+    client: Writer,
     drafts: list[Draft],
     replicas: int,
     preferred: Sequence[int],
@@ -79,12 +79,12 @@ def reserve_all(
             yield Until(min(deadline, client.now + _AGAIN_S))
 
 
-def _next_rank(client: ClientActor, draft: Draft, tried: list[int]) -> int | None:
+def _next_rank(client: Writer, draft: Draft, tried: list[int]) -> int | None:
     order = home_order(draft.hashed, client.writable_ranks)
     return next((rank for rank in order if rank not in tried), None)
 
 
-def _fail(client: ClientActor, draft: Draft, code: Code) -> None:
+def _fail(client: Writer, draft: Draft, code: Code) -> None:
     draft.code = code
     for replica in draft.replicas:
         replica.handle.keep(replica.record, replica.capacity, client.now)
@@ -92,7 +92,7 @@ def _fail(client: ClientActor, draft: Draft, code: Code) -> None:
 
 
 def _reserve_once(
-    client: ClientActor, needs: list[Need], deadline: float
+    client: Writer, needs: list[Need], deadline: float
 ) -> Operation[list[tuple[Draft, int, Code]]]:
     """Serve needs from idle reserves and by asking each rank once; returns those that failed."""
     failed: list[tuple[Draft, int, Code]] = []
@@ -140,7 +140,7 @@ def _await_owned(asked: list[tuple[RankHandle, Ticket]]) -> Operation[None]:
                 handle.disown(ticket)
 
 
-def _take_granted(client: ClientActor, handle: RankHandle, wanting: list[Draft], ticket: Ticket) -> Code:
+def _take_granted(client: Writer, handle: RankHandle, wanting: list[Draft], ticket: Ticket) -> Code:
     reserved = ticket.reply
     if not isinstance(reserved, replies.Reserved):
         return ticket.code if ticket.code != Code.OK else Code.INTERNAL
@@ -153,7 +153,7 @@ def _take_granted(client: ClientActor, handle: RankHandle, wanting: list[Draft],
 
 
 def _retry_without_idle(
-    client: ClientActor, handle: RankHandle, wanting: list[Draft], deadline: float
+    client: Writer, handle: RankHandle, wanting: list[Draft], deadline: float
 ) -> Operation[Code]:
     """The rank is full, and part of it is our own idle reserves: return them and ask again."""
     handle.give_back_idle(client.now)

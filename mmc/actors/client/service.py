@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mmc.actors.client.calls import Operation
+    from mmc.actors.client.far import Carrier, Far
     from mmc.actors.contract import Address, Draw, Effect
     from mmc.identifiers import Member
     from mmc.limits import ClientLimits
@@ -48,16 +49,20 @@ class ClientActor:
         ahead_bytes: int,
         draw: Draw,
         attach: Callable[[Member], Segment | None],
+        carrier: Carrier | None = None,
     ) -> None:
         """``client`` is its random id; ``attach`` maps a member's segment if it is on this host.
 
         It raises a CacheError when that is refused for now; then it is asked again.
+        ``carrier`` moves bytes from and to other hosts; None: they are out of reach.
         """
         self.client = client
         self.limits = limits
         self._ahead_bytes = ahead_bytes
         self._draw = draw
         self._attach = attach
+        self.carrier = carrier
+        self.remembered: dict[bytes, Far] = {}
         self._link = Link(META, client, PeerKind.CLIENT, limits, draw, self._on_open, Code.META_UNREACHABLE)
         self.ranks: dict[int, RankHandle] = {}
         self.members: dict[int, Member] = {}
@@ -306,6 +311,26 @@ class ClientActor:
         writable = [rank for rank, handle in sorted(self.ranks.items()) if handle.segment.memory.writable]
         sound = [rank for rank in writable if self.members[rank].state != MemberState.SUSPECT]
         return sound or writable
+
+    # Other hosts
+
+    def far_member(self, rank: int) -> Member | None:
+        """A rank of another host whose bytes can be reached."""
+        member = self.members.get(rank)
+        if member is None or self.carrier is None or rank in self.ranks or not member.data_url:
+            return None
+        return member if self.carrier.may_reach(member) else None
+
+    def far_ranks(self) -> list[int]:
+        """The ranks of other hosts that puts may go to: the suspect only when there are no others."""
+        there = [rank for rank in sorted(self.members) if self.far_member(rank) is not None]
+        return [rank for rank in there if self.members[rank].state != MemberState.SUSPECT] or there
+
+    def remember(self, key: bytes, far: Far) -> None:
+        """Look there first the next time."""
+        if len(self.remembered) >= self.limits.locations_max:
+            self.remembered.clear()
+        self.remembered[key] = far
 
     def _receive_event(self, frames: Frames) -> None:
         try:

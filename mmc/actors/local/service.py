@@ -89,6 +89,8 @@ class LocalActor:
         self._resyncing = False
         self._effects: list[Effect] = []
         self._now = 0.0
+        self.beside: Callable[[], tuple[tuple[str, int], ...]] = tuple
+        """Counters of what serves the segment beside this actor."""
 
     # The interface of an actor
 
@@ -188,6 +190,7 @@ class LocalActor:
             wanted.control_url,
             wanted.world,
             wanted.pool,
+            wanted.data_url,
         )
         self._link.request(join, now + _PATIENCE_S, now, lambda t: self._admitted(t, number))
 
@@ -256,6 +259,7 @@ class LocalActor:
             *self.desk.counters(),
             ("evictions", self.obedience.evictions),
             ("event_gaps", self._gaps[False].gaps + self._gaps[True].gaps),
+            *self.beside(),
         )
         heartbeat = requests.Heartbeat(counters)
         patience = 4 * self._limits.heartbeat_ms / 1000

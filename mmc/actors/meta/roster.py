@@ -115,7 +115,17 @@ class Roster:
         """
         assert request.session is not None
         self.table.agree(join.rank, join.world, join.pool)
-        wanted = Member(join.rank, 0, 0, join.segment, join.boot, join.capacity, join.path, join.control_url)
+        wanted = Member(
+            join.rank,
+            0,
+            0,
+            join.segment,
+            join.boot,
+            join.capacity,
+            join.path,
+            join.control_url,
+            join.data_url,
+        )
         before = {peer.member.rank: peer.member.segment for peer in self.table.peers()}
         member, wipe = self.table.admit(wanted, self.epoch, request.session.number, now)
         gone: list[Effect] = []

@@ -7,6 +7,7 @@ import pytest
 from mmc.actors.client import ClientActor
 from mmc.actors.client.asking import locate
 from mmc.actors.client.calls import Call
+from mmc.actors.client.far import Far
 from mmc.actors.contract import META, Effect, Send
 from mmc.errors import Code
 from mmc.identifiers import Member
@@ -38,7 +39,7 @@ def answer(message: Message, members: tuple[Member, ...], view: int) -> Message:
 def converse(
     actor: ClientActor,
     effects: list[Effect],
-    call: Call[list[Hit | Code]] | None = None,
+    call: Call[list[Hit | Far | Code]] | None = None,
     members: tuple[Member, ...] = (),
     view: int = 1,
 ) -> None:

@@ -11,7 +11,7 @@ SHAPES: dict[str, Shape] = {shape.name: shape for plan in PLANS.values() for sha
 
 WORD = (1 << 64) - 1
 INT63 = 1 << 63
-MEMBER = (1, 2, 3, 4, 5, 6, "path", "url")
+MEMBER = (1, 2, 3, 4, 5, 6, "path", "url", "data")
 
 HOLDS: list[tuple[str, object]] = [
     ("uint", 0),

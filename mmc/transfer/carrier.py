@@ -1,0 +1,94 @@
+"""A client's way to other hosts; see :class:`mmc.actors.client.far.Carrier`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from mmc.transfer.connections import Connections
+from mmc.transfer.errands import Fetching, Probing
+from mmc.transfer.exchange import Exchange
+from mmc.transfer.uploading import Uploading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mmc.actors.client.draft import Draft
+    from mmc.actors.client.far import Block
+    from mmc.identifiers import Member
+    from mmc.limits import DataLimits
+    from mmc.transfer.errands import Errand
+
+_CAPACITY_SHARE = 4
+T = TypeVar("T")
+
+
+class Carrier:
+    """Errands over connections that are kept."""
+
+    def __init__(
+        self, limits: DataLimits, threads: int, may_reach: Callable[[Member], bool], now: Callable[[], float]
+    ) -> None:
+        """``threads`` may do errands side by side; ``may_reach`` says which ranks are asked at all."""
+        self._limits = limits
+        self._threads = threads
+        self._now = now
+        self._connections = Connections(limits, now)
+        self.may_reach = may_reach
+        self.counters: Counter[str] = Counter()
+
+    def fetch(self, member: Member, blocks: Sequence[Block], until: float) -> list[Errand]:
+        """Have blocks brought here, by a time."""
+        parts = _parts(
+            blocks,
+            [b.place.size for b in blocks],
+            self._limits.blocks_per_request,
+            self._limits.request_bytes,
+        )
+        return [Fetching(member, part, until, self.counters) for part in parts]
+
+    def probe(self, member: Member, blocks: Sequence[Block], until: float) -> list[Errand]:
+        """Have it said which blocks are published."""
+        parts = _parts(blocks, [0] * len(blocks), self._limits.blocks_per_request, 1)
+        return [Probing(member, part, until, self.counters) for part in parts]
+
+    def upload(
+        self, member: Member, drafts: Sequence[Draft], pieces: dict[bytes, Sequence[memoryview]], until: float
+    ) -> Uploading:
+        """Begin to bring drafts there."""
+        return Uploading(member, drafts, pieces, until, self._connections, self.counters)
+
+    def upload_limits(self, member: Member) -> tuple[int, int, int]:
+        """Blocks and bytes of one upload, and how many uploads to one rank there may be side by side.
+
+        All of them together have space in a fraction of the rank, or they would wait for one another.
+        """
+        together = max(1, member.capacity // _CAPACITY_SHARE)
+        most = min(self._limits.request_bytes, together)
+        side_by_side = min(self._limits.connections_per_rank, max(1, together // most))
+        return self._limits.blocks_per_request, most, side_by_side
+
+    def together(self, errands: Sequence[object]) -> Sequence[Exchange]:
+        """As many works as threads, each with errands to every rank; all errands are made by this carrier."""
+        errands = cast("Sequence[Errand]", errands)
+        count = max(1, min(self._threads, len(errands)))
+        return [
+            Exchange(errands[at::count], self._connections, self._limits, self._now) for at in range(count)
+        ]
+
+    def close(self) -> None:
+        """End what is on its way."""
+        self._connections.close()
+
+
+def _parts(items: Sequence[T], sizes: Sequence[int], most: int, most_bytes: int) -> list[list[T]]:
+    """Items in parts of at most so many, and so many bytes; what is larger by itself is a part of its own."""
+    parts: list[list[T]] = []
+    held = 0
+    for item, size in zip(items, sizes, strict=True):
+        if not parts or len(parts[-1]) >= most or (held + size > most_bytes and size):
+            parts.append([])
+            held = 0
+        parts[-1].append(item)
+        held += size
+    return parts

@@ -1,0 +1,122 @@
+"""A client's connections to data servers: kept, at most so many to each, used by one errand at a time."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from mmc.errors import Code, error_for
+from mmc.segments.lockfile import close_at_fork
+from mmc.transfer.addresses import resolve
+from mmc.transfer.stream import Stream, connecting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mmc.limits import DataLimits
+
+_IDLE_SHARE = 2
+
+
+class _Lane:
+    """The connections to one data server."""
+
+    __slots__ = ("idle", "used")
+
+    def __init__(self) -> None:
+        self.idle: list[tuple[Stream, float]] = []
+        self.used = 0
+
+
+class Connections:
+    """By URL; usable from any thread.  A forked child closes its copies, and must not use them."""
+
+    def __init__(self, limits: DataLimits, now: Callable[[], float]) -> None:
+        """None is open."""
+        self._limits = limits
+        self._now = now
+        self._lanes: dict[str, _Lane] = {}
+        self._freed = threading.Condition()
+        self._used: dict[Stream, str] = {}
+        self._is_closed = False
+        close_at_fork(self)
+
+    def take(self, url: str, *, fresh: bool = False) -> tuple[Stream, bool] | None:
+        """A connection and whether it is a new one; None when all that there may be are in use.
+
+        ``fresh``: what was kept is not to be trusted, and is closed.
+
+        Raises:
+            OSError: it cannot even begin to connect.
+            CacheError: -3019 all are closed; -3000 that is no URL.
+        """
+        with self._freed:
+            if self._is_closed:
+                raise error_for(Code.CLIENT_CLOSED, "data connections")
+            lane = self._lanes.setdefault(url, _Lane())
+            since = self._now() - self._limits.idle_ms / 1000 / _IDLE_SHARE
+            while lane.idle:
+                stream, at = lane.idle.pop()
+                if not fresh and at >= since and stream.is_idle:
+                    lane.used += 1
+                    self._used[stream] = url
+                    return stream, False
+                stream.close()
+            if lane.used >= self._limits.connections_per_rank:
+                return None
+            lane.used += 1
+        try:
+            stream = connecting(*resolve(url), self._limits.step_bytes)
+        except BaseException:  # boundary: clears away and raises again
+            self._let_go(url)
+            raise
+        with self._freed:
+            self._used[stream] = url
+        if self.is_closed:
+            stream.abort()
+        return stream, True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no connection is given out any more."""
+        return self._is_closed
+
+    def give_back(self, stream: Stream, *, keep: bool) -> None:
+        """Its user is done; ``keep``: nothing is on its way in either direction."""
+        with self._freed:
+            url = self._used.pop(stream)
+            if keep and not self._is_closed:
+                self._lanes[url].idle.append((stream, self._now()))
+            else:
+                stream.close()
+        self._let_go(url)
+
+    def _let_go(self, url: str) -> None:
+        with self._freed:
+            self._lanes[url].used -= 1
+            self._freed.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until one may be free."""
+        with self._freed:
+            if not self._is_closed:
+                self._freed.wait(seconds)
+
+    def close(self) -> None:
+        """Close what is idle, and end what is in use under its user."""
+        with self._freed:
+            self._is_closed = True
+            for lane in self._lanes.values():
+                while lane.idle:
+                    lane.idle.pop()[0].close()
+            for stream in self._used:
+                stream.abort()
+            self._freed.notify_all()
+
+    def close_in_child(self) -> None:
+        """Close this process's copies; their owner goes on using its own."""
+        for lane in list(self._lanes.values()):
+            for stream, _ in list(lane.idle):
+                stream.close()
+        for stream in list(self._used):
+            stream.close()

@@ -1,0 +1,161 @@
+"""What a client does over one connection to a data server: fetch, probe, and the steps of an upload.
+
+An errand is a conversation (``talk``) and the settling of its outcome (``fail``): one of both is its end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from xxhash import xxh3_64
+
+from mmc.errors import Code, RemoteProtocolError, told_code
+from mmc.wire import blocks, replies
+from mmc.wire.codec import Header
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Sequence
+
+    from mmc.actors.client.far import Block
+    from mmc.identifiers import Member
+    from mmc.transfer.stream import Stream, Waits
+    from mmc.wire.operations import Message
+
+
+class Errand(Protocol):
+    """Something to be done with one rank; ``stream`` is the connection if it has one of its own."""
+
+    member: Member
+    until: float
+    stream: Stream | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of objects that travel."""
+        ...
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether it may be begun again over another connection, should one that was kept have ended."""
+        ...
+
+    def talk(self, stream: Stream, now: Callable[[], float]) -> Waits[None]:
+        """Do it."""
+        ...
+
+    def fail(self, code: Code) -> None:
+        """It ended before it was done."""
+        ...
+
+    def done(self, stream: Stream) -> bool:
+        """It is done; whether the connection is kept by whoever the errand belongs to."""
+        ...
+
+
+def ask(
+    stream: Stream,
+    message: Message,
+    until: float,
+    now: Callable[[], float],
+    payload: memoryview | None = None,
+) -> Waits[None]:
+    """Send a request that is to be done by a time."""
+    header = Header(message.operation, deadline_ms=max(0, int((until - now()) * 1000)))
+    yield from stream.send_message(header, message, payload)
+
+
+class _Whole:
+    """An errand over a connection of whichever is free, which may be repeated."""
+
+    stream: Stream | None = None
+    may_repeat = True
+
+    def __init__(self, member: Member, wanted: Sequence[Block], until: float, counters: Counter[str]) -> None:
+        """``wanted`` get their codes."""
+        self.member = member
+        self.until = until
+        self.blocks = wanted
+        self._counters = counters
+
+    def fail(self, code: Code) -> None:
+        """None of what is not there is known."""
+        for block in self.blocks:
+            if block.code != Code.OK:
+                block.code = code
+
+    def done(self, stream: Stream) -> bool:
+        """The connection may be used by others."""
+        return False
+
+    def _refused(self, message: Message) -> None:
+        if not isinstance(message, replies.Failure):
+            raise RemoteProtocolError(f"{type(message).__name__} answers nothing that was asked")
+        self.fail(told_code(message.code))
+
+
+class Fetching(_Whole):
+    """Has objects sent into the buffers of blocks."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that arrive."""
+        return sum([block.place.size for block in self.blocks])
+
+    def talk(self, stream: Stream, now: Callable[[], float]) -> Waits[None]:
+        """Ask, receive, compare."""
+        places = [block.place for block in self.blocks]
+        fetch = blocks.Fetch(
+            self.member.segment,
+            tuple([place.record for place in places]),
+            tuple([place.generation for place in places]),
+            tuple([place.size for place in places]),
+        )
+        yield from ask(stream, fetch, self.until, now)
+        _, sending = yield from stream.receive_message()
+        if not isinstance(sending, blocks.Sending) or len(sending.codes) != len(places):
+            self._refused(sending)
+            return
+        for block, code in zip(self.blocks, sending.codes, strict=True):
+            block.code = told_code(code)
+        coming = [block for block in self.blocks if block.code == Code.OK]
+        digests = []
+        for block in coming:
+            block.code = Code.UNREACHABLE
+            digest = xxh3_64()
+            for target in block.targets:
+                yield from stream.fill(target, digest)
+            digests.append(digest.intdigest())
+        _, sent = yield from stream.receive_message()
+        if not isinstance(sent, blocks.Sent) or len(sent.codes) != len(coming):
+            raise RemoteProtocolError("bytes are followed by what became of them")
+        for block, digest_here, code, digest_there in zip(
+            coming, digests, sent.codes, sent.digests, strict=True
+        ):
+            if code == Code.OK and digest_here != digest_there:
+                self._counters["remote_damaged"] += 1
+                continue
+            block.code = told_code(code)
+            self._counters["remote_read_bytes"] += block.place.size
+
+
+class Probing(_Whole):
+    """Asks whether blocks are published."""
+
+    size = 0
+
+    def talk(self, stream: Stream, now: Callable[[], float]) -> Waits[None]:
+        """Ask."""
+        places = [block.place for block in self.blocks]
+        probe = blocks.Probe(
+            self.member.segment,
+            tuple([place.record for place in places]),
+            tuple([place.generation for place in places]),
+        )
+        yield from ask(stream, probe, self.until, now)
+        _, answer = yield from stream.receive_message()
+        if not isinstance(answer, replies.Codes) or len(answer.codes) != len(places):
+            self._refused(answer)
+            return
+        for block, code in zip(self.blocks, answer.codes, strict=True):
+            block.code = told_code(code)

@@ -1,0 +1,210 @@
+"""One connection between hosts: messages and bytes, moved without ever blocking.
+
+1. What may have to wait is a generator that tries first, and yields ``READ`` or ``WRITE`` when the socket has
+   to be waited for.  Whoever drives it waits for several at once, and until a deadline.
+2. Bytes are received straight into where they belong and sent from where they lie.  A digest is fed with each
+   part as it comes and goes, while that is in cache.
+3. A message is a prefix, a header and a body.  Whatever else arrives is a
+   :class:`~mmc.errors.RemoteProtocolError`, and a connection that ended an :class:`OSError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Generator, Sequence
+from struct import Struct
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from mmc.errors import RemoteProtocolError
+from mmc.wire.codec import MAX_HEADER_BYTES, Header, decode_body, decode_header, encode
+
+if TYPE_CHECKING:
+    from mmc.wire.operations import Message
+
+READ, WRITE = int(select.POLLIN), int(select.POLLOUT)
+T = TypeVar("T")
+Waits = Generator[int, None, T]
+"""What waits for sockets: it yields what it waits for."""
+
+_PREFIX = Struct("!4sHI")
+_MAGIC = b"MMC\x01"
+_LONGEST_BODY = 8 << 20
+_AHEAD_BYTES = 4096
+
+
+class Digest(Protocol):
+    """A hash that is fed part by part."""
+
+    def update(self, part: memoryview, /) -> None:
+        """Take the next part."""
+        ...
+
+
+class Stream:
+    """A connected TCP socket."""
+
+    def __init__(self, connected: socket.socket, step_bytes: int) -> None:
+        """Bytes are moved in steps of ``step_bytes``."""
+        connected.settimeout(0.0)
+        if connected.family != socket.AF_UNIX:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = connected
+        self._step = step_bytes
+        self._ahead = memoryview(bytearray(_AHEAD_BYTES))
+        self._start = 0
+        self._end = 0
+        self.moved = 0
+        self.received = 0
+        self.sent = 0
+
+    def fileno(self) -> int:
+        """The descriptor; -1 once closed."""
+        return self._socket.fileno()
+
+    # Messages
+
+    def send_message(
+        self, header: Header, message: Message, payload: memoryview | None = None
+    ) -> Waits[None]:
+        """Send a message, and in the same go what follows it."""
+        frames = encode(header, message)
+        prefix = _PREFIX.pack(_MAGIC, len(frames[0]), len(frames[1]))
+        yield from self._send_all([memoryview(b"".join((prefix, *frames))), *([payload] if payload else [])])
+
+    def receive_message(self) -> Waits[tuple[Header, Message]]:
+        """The next message.
+
+        Raises:
+            RemoteProtocolError: it is none.
+        """
+        prefix = yield from self._take(_PREFIX.size)
+        magic, header_bytes, body_bytes = _PREFIX.unpack(prefix)
+        if magic != _MAGIC or header_bytes > MAX_HEADER_BYTES or body_bytes > _LONGEST_BODY:
+            raise RemoteProtocolError("not a message of a data connection")
+        first = bytes((yield from self._take(header_bytes)))
+        header = decode_header((first,))
+        body = bytes((yield from self._take(body_bytes)))
+        return header, decode_body(header, (first, body))
+
+    def _take(self, size: int) -> Waits[memoryview]:
+        """The next so many bytes, through what was read ahead; good until the next is asked for."""
+        if size > _AHEAD_BYTES:
+            whole = memoryview(bytearray(size))
+            yield from self.fill(whole)
+            return whole
+        if self._end - self._start < size and self._start:
+            left = self._end - self._start
+            self._ahead[:left] = bytes(self._ahead[self._start : self._end])
+            self._start, self._end = 0, left
+        while self._end - self._start < size:
+            self._end += yield from self._receive(self._ahead[self._end :])
+        at = self._start
+        self._start += size
+        return self._ahead[at : at + size]
+
+    # Bytes
+
+    def fill(self, target: memoryview, digest: Digest | None = None) -> Waits[None]:
+        """Receive into all of a buffer."""
+        at = min(len(target), self._end - self._start)
+        if at:
+            target[:at] = self._ahead[self._start : self._start + at]
+            self._start += at
+            if digest is not None:
+                digest.update(target[:at])
+        size, step = len(target), self._step
+        while at < size:
+            count = yield from self._receive(target[at : at + step])
+            if digest is not None:
+                digest.update(target[at : at + count])
+            at += count
+
+    def drop(self, size: int) -> Waits[None]:
+        """Receive so many bytes for nobody."""
+        scratch = memoryview(bytearray(min(size, self._step)))
+        while size > 0:
+            part = scratch[: min(size, len(scratch))]
+            yield from self.fill(part)
+            size -= len(part)
+
+    def send(self, source: memoryview, digest: Digest | None = None) -> Waits[None]:
+        """Send all of a buffer; when this is over the kernel has a copy."""
+        step = self._step
+        for at in range(0, len(source), step):
+            part = source[at : at + step]
+            if digest is not None:
+                digest.update(part)
+            yield from self._send_all([part])
+
+    def _receive(self, target: memoryview) -> Waits[int]:
+        while True:
+            try:
+                count = self._socket.recv_into(target)
+            except BlockingIOError:
+                yield READ
+                continue
+            if not count:
+                raise ConnectionResetError("the peer has closed the connection")
+            self.received += count
+            self.moved += count
+            return count
+
+    def _send_all(self, parts: Sequence[memoryview]) -> Waits[None]:
+        left = list(parts)
+        while left:
+            try:
+                count = self._socket.sendmsg(left) if len(left) > 1 else self._socket.send(left[0])
+            except BlockingIOError:
+                yield WRITE
+                continue
+            self.sent += count
+            self.moved += count
+            while left and count >= len(left[0]):
+                count -= len(left.pop(0))
+            if left and count:
+                left[0] = left[0][count:]
+
+    # The end
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing has arrived that nobody asked for; not even the end of the connection."""
+        if self._end > self._start:
+            return False
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def abort(self) -> None:
+        """End the connection under whoever uses it; the descriptor stays theirs."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Close; nothing happens the second time."""
+        self._socket.close()
+
+
+def connecting(family: int, address: tuple[object, ...], step_bytes: int) -> Stream:
+    """A stream that is about to connect: its first use waits for that, or raises what is in the way.
+
+    Raises:
+        OSError: it cannot even begin to.
+    """
+    begun = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        begun.settimeout(0.0)
+        with contextlib.suppress(BlockingIOError):
+            begun.connect(address)
+        return Stream(begun, step_bytes)
+    except BaseException:  # boundary: clears away and raises again
+        begun.close()
+        raise
