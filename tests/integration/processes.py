@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 READY_S = 30.0
+OWN_MEMORY = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /dev/shm && exec "$@"', "sh")
+"""Runs a command on what is another host to everybody who looks for segments."""
 _MB = "16MB"
 
 
@@ -43,9 +45,10 @@ def wait_until(holds: Callable[[], bool], what: str, seconds: float = 20.0) -> N
 class Service:
     """One service process."""
 
-    def __init__(self, service: str, options: LaunchOptions) -> None:
-        """Start it and wait until it serves."""
+    def __init__(self, service: str, options: LaunchOptions, prefix: Sequence[str] = ()) -> None:
+        """Start it and wait until it serves; ``prefix`` is a command that runs its command."""
         self.service = service
+        self.prefix = prefix
         self.options = options
         self.facts: dict[str, str] = {}
         self.start()
@@ -55,7 +58,10 @@ class Service:
         ready, ready_fd = os.pipe()
         options = replace(self.options, ready_fd=ready_fd)
         self.process = subprocess.Popen(
-            command_for(self.service), pass_fds=(ready_fd,), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [*self.prefix, *command_for(self.service)],
+            pass_fds=(ready_fd,),
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         assert self.process.stdin is not None
         with self.process.stdin as words:
@@ -137,22 +143,36 @@ class Cluster:
                 config=config,
             ),
         )
+        self.config = config
+        self.others: list[Service] = []
         self.locals = [
-            Service(
-                "local",
-                LaunchOptions(
-                    meta_url=self.meta_url,
-                    control_url="tcp://127.0.0.1:0",
-                    dram=dram,
-                    pool=self.pool,
-                    rank=rank,
-                    keep=False,
-                    config=config,
-                ),
-            )
-            for rank in range(ranks)
+            Service("local", replace(self._local_options(dram), rank=rank)) for rank in range(ranks)
         ]
         self._clients: list[Client] = []
+
+    def _local_options(self, dram: str) -> LaunchOptions:
+        return LaunchOptions(
+            meta_url=self.meta_url,
+            control_url="tcp://127.0.0.1:0",
+            dram=dram,
+            pool=self.pool,
+            keep=False,
+            config=self.config,
+        )
+
+    def join_from_other_host(self, rank: int, dram: str = _MB) -> Service:
+        """One more rank, whose segment nobody else can open: its ``/dev/shm`` is its own."""
+        options = replace(self.locals[0].options if self.locals else self._local_options(dram), rank=rank)
+        service = Service("local", replace(options, dram=dram), OWN_MEMORY)
+        self.others.append(service)
+        return service
+
+    def far_client(self, **settings: int) -> Client:
+        """A client in this process that reaches every rank over the network; closed with the cluster."""
+        config = load_config(overrides={"client": {"map_segments": False}, "data": settings})
+        client = Client(self.meta_url, config)
+        self._clients.append(client)
+        return client
 
     def client(self) -> Client:
         """A client in this process, closed with the cluster."""
@@ -178,11 +198,16 @@ class Cluster:
         """Stop everything, and see that nothing is left in shared memory."""
         for client in self._clients:
             client.close()
-        for service in (*self.locals, self.meta, self.broker):
+        for service in (*self.others, *self.locals, self.meta, self.broker):
             service.end()
         self.directory.cleanup()
         left = [path.name for path in Path("/dev/shm").glob(f"mmc-{self.pool}*")]
         assert not left, left
+
+
+def can_have_own_memory() -> bool:
+    """Whether this user may give a process a ``/dev/shm`` of its own."""
+    return subprocess.run([*OWN_MEMORY, "true"], check=False, capture_output=True).returncode == 0
 
 
 def run_python(script: str, *arguments: str) -> subprocess.Popen[str]:

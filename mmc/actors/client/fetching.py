@@ -26,7 +26,10 @@ _PASSED = (Code.NOT_FOUND, Code.WRONG_SIZE, Code.NO_SUCH_RANK)
 
 
 def fetch_remembered(client: ClientActor, wants: Sequence[Want], deadline: float) -> Operation[None]:
-    """Read from where objects of other hosts were before; what is not there stays without a code."""
+    """Read from where objects of other hosts were before; what is not there stays without a code.
+
+    It takes at most half of the time, so that a rank which has gone silent is not all that is asked.
+    """
     known: list[tuple[Want, Far]] = []
     for want in wants:
         far = client.remembered.get(want.key)
@@ -39,7 +42,7 @@ def fetch_remembered(client: ClientActor, wants: Sequence[Want], deadline: float
         elif want.fits(place.size):
             known.append((want, far))
     if known:
-        yield from fetch(client, known, deadline)
+        yield from fetch(client, known, client.now + (deadline - client.now) / 2)
         for want, _ in known:
             if want.code != Code.OK:
                 want.code = None
