@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PATIENCE_S = 10.0
+_RECEIVE_BUFFER_BYTES = 1 << 16
+"""Small, so that a peer that reads nothing is noticed soon."""
 
 
 def drive(stream: Stream, talk: Waits[T]) -> T:
@@ -45,6 +47,7 @@ class DataPeer:
         self.segment = member.segment
         family, address = resolve(member.data_url)
         self.socket = socket.socket(family, socket.SOCK_STREAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         self.socket.connect(address)
         self.stream = Stream(self.socket, 1 << 16)
 
@@ -60,6 +63,10 @@ class DataPeer:
     def hear(self) -> Message:
         """The next message."""
         return drive(self.stream, self.stream.receive_message())[1]
+
+    def receive(self, target: memoryview) -> None:
+        """Receive into all of a buffer."""
+        drive(self.stream, self.stream.fill(target))
 
     def ask(self, message: Message) -> Message:
         """Send a message and hear what answers it."""

@@ -15,8 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from mmc.client import Client
 from mmc.config import load_config
+from mmc.identifiers import key_hash
 from mmc.services.launch import LaunchOptions, command_for, told
 
 if TYPE_CHECKING:
@@ -236,6 +239,11 @@ def content_of(key: str, size: int = 4096) -> bytes:
     """Bytes that only this key has, different at every place."""
     stem = key.encode() + b"/"
     return b"".join(stem + str(at).encode() + b";" for at in range(size // 4))[:size]
+
+
+def bulk_of(key: str, size: int) -> bytes:
+    """Many bytes that only this key has, made faster than those of :func:`content_of`."""
+    return np.random.default_rng(key_hash(key.encode())).bytes(size)
 
 
 def keys_on_rank(client: Client, rank: int, keys: Sequence[str]) -> list[str]:
