@@ -57,7 +57,7 @@ class Connections:
             since = self._now() - self._limits.idle_ms / 1000 / _IDLE_SHARE
             while lane.idle:
                 stream, at = lane.idle.pop()
-                if not fresh and at >= since and stream.is_idle:
+                if not fresh and at >= since and stream.is_idle():
                     lane.used += 1
                     self._used[stream] = url
                     return stream, False

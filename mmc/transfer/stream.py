@@ -168,7 +168,6 @@ class Stream:
 
     # The end
 
-    @property
     def is_idle(self) -> bool:
         """Whether nothing has arrived that nobody asked for; not even the end of the connection."""
         if self._end > self._start:
