@@ -5,7 +5,10 @@ from __future__ import annotations
 OURS = "mmc"
 MEMMOVE = "memmove"
 BARE = "bare"
-FLOORS = (MEMMOVE, BARE)
+SOCKET = "socket"
+FLOORS = (MEMMOVE, BARE, SOCKET)
+FAR = "mmc over TCP"
+"""This cache as a client of another host has it; its figures stand in our column of the rows of that."""
 REDIS = "redis"
 MEMCACHED = "memcached"
 MOONCAKE = "mooncake"

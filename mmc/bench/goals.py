@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from mmc.bench.columns import BARE, MEMMOVE, MOONCAKE, MOONCAKE_SHM, OURS
+from mmc.bench.columns import BARE, MEMMOVE, MOONCAKE, MOONCAKE_SHM, OURS, SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +93,12 @@ def _value(text: str, limit: float, *, at_least: bool, shown: str) -> Goal:
     return Goal(text, lambda figures, row: figures.median(row), limit, at_least, shown)
 
 
+def _of_socket(share: float) -> Goal:
+    return Goal(
+        f">= {share:g} x a plain socket", lambda figures, row: figures.share_of_floor(row, SOCKET), share
+    )
+
+
 GOALS: dict[str, tuple[Goal, ...]] = {
     "get_4k_new": (_faster(3),),
     "get_4k_warm": (_faster(10),),
@@ -115,6 +121,17 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "put_16x1m": (_of_floor(0.9), _faster(1)),
     "put_4_layered": (_of_floor(0.9), _faster(1)),
     "view_8m": (_of_row("get_4k_warm", 1.5),),
+    **{
+        row: (_of_socket(0.8), _faster(1.3))
+        for row in (
+            "far_get_1m",
+            "far_get_8m",
+            "far_get_16x1m",
+            "far_put_1m",
+            "far_put_8m",
+            "far_put_16x1m",
+        )
+    },
     "first_get": (_value(">= 0.7", 0.7, at_least=True, shown="{:.2f}"),),
     "first_put": (_value(">= 0.9", 0.9, at_least=True, shown="{:.2f}"),),
     "meta_lookup": (_value(">= 400,000 /s", 400_000, at_least=True, shown="{:,.0f}"),),

@@ -12,6 +12,7 @@ from mmc.bench.failures import BenchError
 from mmc.bench.machine import shared_bytes
 from mmc.bench.processes import die_with_parent, pause
 from mmc.bench.services import ANY_PORT, QUIET, Services
+from mmc.bench.stores.socket_floor import hold
 from mmc.config import load_config, with_local
 from mmc.services.launch import LaunchOptions
 from mmc.services.pool import layout_for
@@ -108,3 +109,19 @@ class Echo:
         process.start()
         ending.callback(process.join, _STOP_S)
         ending.callback(process.kill)
+
+
+class Holder:
+    """A process that holds the objects behind a plain socket."""
+
+    def __init__(self, ending: ExitStack, dataset: Dataset) -> None:
+        """Start it; it ends with ``ending``."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=hold, args=(dataset, theirs), daemon=True, name="holder")
+        process.start()
+        ending.callback(process.join, _STOP_S)
+        ending.callback(process.kill)
+        if not ours.poll(_POPULATE_S):
+            raise BenchError("the socket's holder does not serve")
+        self.url: str = ours.recv()

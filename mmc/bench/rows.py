@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from mmc.bench.columns import BARE, MEMMOVE
+from mmc.bench.columns import BARE, MEMMOVE, SOCKET
 from mmc.bench.dataset import Part
 
 
@@ -39,7 +39,8 @@ class Row:
     """One operation.
 
     ``count`` objects in one call, ``missing`` of them not there; ``calls`` in a round of the full run, on
-    objects of ``part``; ``floors`` are the floors that it is held against.
+    objects of ``part``; ``floors`` are the floors that it is held against.  ``far``: over loopback TCP, by
+    a client that cannot open our segments.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Row:
     calls: int = 1
     missing: int = 0
     floors: tuple[str, ...] = ()
+    far: bool = False
 
     @property
     def bytes_per_call(self) -> int:
@@ -60,6 +62,7 @@ class Row:
 
 _COPY = (MEMMOVE,)
 _ASK = (BARE,)
+_TCP = (SOCKET,)
 _G = Unit.GIGABYTES
 _S, _M, _L = Part.SMALL, Part.MIDDLE, Part.LARGE
 
@@ -89,6 +92,16 @@ TIMED = (
 )
 """Rows whose calls are timed one by one, in all stores that can do them, by turns."""
 
+FAR = (
+    Row("far_get_1m", "get 1 MiB over TCP", Does.GET, part=_M, calls=64, floors=_TCP, far=True),
+    Row("far_get_8m", "get 8.57 MiB over TCP", Does.GET, _G, _L, calls=16, floors=_TCP, far=True),
+    Row("far_get_16x1m", "get 16 x 1 MiB over TCP", Does.GET, _G, _M, 16, 8, floors=_TCP, far=True),
+    Row("far_put_1m", "put 1 MiB over TCP", Does.PUT, part=_M, calls=64, floors=_TCP, far=True),
+    Row("far_put_8m", "put 8.57 MiB over TCP", Does.PUT, _G, _L, calls=8, floors=_TCP, far=True),
+    Row("far_put_16x1m", "put 16 x 1 MiB over TCP", Does.PUT, _G, _M, 16, 4, floors=_TCP, far=True),
+)
+"""The same, between hosts: against a plain socket, and against the peer that goes over TCP."""
+
 FIRST_GET = Row("first_get", "first get of a process / its second", Does.ONCE, Unit.TIMES, _L)
 FIRST_PUT = Row("first_put", "first put after populate / later", Does.ONCE, Unit.TIMES, _L)
 POPULATE = Row("populate", "populating the pools", Does.ONCE, Unit.MILLISECONDS)
@@ -109,7 +122,7 @@ LIFE = (READY, CONNECT, CLOSE, IDLE)
 META = (
     META_LOOKUP, META_STORE, META_LOOKUP_CPU, META_STORE_CPU, META_MISS_CPU, META_SCALE, META_BYTES,
 )  # fmt: skip
-ROWS = (*TIMED, *FIRSTS, POPULATE, *META, *LIFE)
+ROWS = (*TIMED, *FAR, *FIRSTS, POPULATE, *META, *LIFE)
 """All rows, in the order in which they are shown."""
 
 BY_NAME = {row.name: row for row in ROWS}

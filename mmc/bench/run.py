@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmc.bench import life, meta
-from mmc.bench.columns import BARE, FLOORS, MEMMOVE, OURS, PEERS
+from mmc.bench.columns import BARE, FAR, FLOORS, MEMMOVE, OURS, PEERS, SOCKET
 from mmc.bench.contender import Contender
 from mmc.bench.dataset import Part
 from mmc.bench.desk import Desk
 from mmc.bench.ending import Ending
 from mmc.bench.failures import BenchError
 from mmc.bench.machine import describe, load_average
-from mmc.bench.ours import Cluster, Echo, pool_bytes_for
+from mmc.bench.ours import Cluster, Echo, Holder, pool_bytes_for
 from mmc.bench.peers import Peers, missing_parts
 from mmc.bench.processes import Hand
 from mmc.bench.report import Report
+from mmc.bench.rows import FAR as FAR_ROWS
 from mmc.bench.rows import FIRST_GET, FIRST_PUT, FIRSTS, LIFE, META, POPULATE, TIMED
 from mmc.bench.stores.contract import Where
 
@@ -74,8 +75,9 @@ class Run:
         if any(row in META for row in asked):
             self._say("the meta service alone")
             meta.measure(self._settings, self.report.figures, self._hand("the asker"))
-        if any(row in (*TIMED, *FIRSTS, POPULATE) for row in asked):
-            self._measure_stores([row for row in TIMED if row in asked], [r for r in FIRSTS if r in asked])
+        timed = (*TIMED, *FAR_ROWS)
+        if any(row in (*timed, *FIRSTS, POPULATE) for row in asked):
+            self._measure_stores([row for row in timed if row in asked], [r for r in FIRSTS if r in asked])
         machine["load_after"] = load_average()
 
     def _hand(self, name: str, ending: Ending | None = None) -> Hand:
@@ -117,17 +119,20 @@ class Run:
         self._ending.keep(cluster)
         self.report.settings["dram"] = dram
         self.report.figures.add(POPULATE.name, OURS, [cluster.populate_s])
-        echo = Echo(self._ending)
         where = Where(OURS, cluster.meta_url, settings.ranks)
+        places = [where, Where(MEMMOVE), Where(BARE, Echo(self._ending).url)]
+        if any(row.far for row in settings.rows):
+            holder = Holder(self._ending, self._dataset)
+            places += [Where(SOCKET, holder.url), Where(FAR, cluster.meta_url, settings.ranks)]
         hands = []
         for role in ("writer", "reader"):
             hand = self._hand(f"our {role}")
-            for each in (where, Where(MEMMOVE), Where(BARE, echo.url)):
+            for each in places:
                 hand.ask(_PATIENCE_S, Desk.open, each)
             if role == "writer":
                 hand.ask(_PATIENCE_S, Desk.load, OURS)
             hands.append(hand)
-        ours = [Contender(column, *hands) for column in (OURS, *FLOORS)]
+        ours = [Contender(place.column, *hands) for place in places]
         self._contenders[:0] = ours
         for contender in self._contenders:
             if contender.column not in FLOORS:
@@ -136,7 +141,7 @@ class Run:
 
     def _measure_row(self, contender: Contender, row: Row) -> None:
         column = contender.column
-        if column in FLOORS and column not in row.floors:
+        if not contender.takes_part(row):
             return
         try:
             self._take_turn(contender, row)
@@ -153,7 +158,7 @@ class Run:
         calls = self._settings.calls(row)
         measured = hand.ask(_PATIENCE_S, Desk.measure, contender.column, row, calls)
         figures = self.report.figures
-        figures.add(row.name, contender.column, [took * _NANO for took in measured.nanoseconds])
+        figures.add(row.name, contender.shown_as, [took * _NANO for took in measured.nanoseconds])
         if measured.messages is not None:
             figures.add_messages(row.name, measured.messages, calls)
 

@@ -138,9 +138,16 @@ class Workload:
             case _:
                 return store.get(items)
 
+    def _check_travelled(self, row: Row, before: int | None, calls: int) -> None:
+        after = self._store.travelled()
+        if before is not None and after is not None and after - before != calls * row.bytes_per_call:
+            raise WrongBytesError(f"{row.title}: {after - before} bytes travelled in {calls} calls")
+
     def _timed(self, row: Row, batches: Sequence[Sequence[Item]]) -> tuple[list[int], list[object]]:
         calls = [self._operation(row, batch) for batch in batches]
+        before = self._store.travelled()
         took, results = time_calls([call for call in calls if call is not None])
+        self._check_travelled(row, before, len(calls))
         for result in results:
             if not self._store.succeeded(result, row.count):
                 raise WrongBytesError(f"{row.title}: the store answered {result!r}")

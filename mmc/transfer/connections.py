@@ -1,4 +1,8 @@
-"""A client's connections to data servers: kept, at most so many to each, used by one errand at a time."""
+"""A client's connections to data servers: kept, at most so many to each, used by one errand at a time.
+
+What is read waits for a free one.  A write keeps its connection from its first step to its last, and may need
+others beside it: it gets one beyond the limit sooner than it waits, or two calls could wait for one another.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +45,10 @@ class Connections:
         self._is_closed = False
         close_at_fork(self)
 
-    def take(self, url: str, *, fresh: bool = False) -> tuple[Stream, bool] | None:
+    def take(self, url: str, *, fresh: bool = False, beyond: bool = False) -> tuple[Stream, bool] | None:
         """A connection and whether it is a new one; None when all that there may be are in use.
 
-        ``fresh``: what was kept is not to be trusted, and is closed.
+        ``fresh``: what was kept is not to be trusted, and is closed.  ``beyond``: the limit does not hold.
 
         Raises:
             OSError: it cannot even begin to connect.
@@ -62,7 +66,7 @@ class Connections:
                     self._used[stream] = url
                     return stream, False
                 stream.close()
-            if lane.used >= self._limits.connections_per_rank:
+            if lane.used >= self._limits.connections_per_rank and not beyond:
                 return None
             lane.used += 1
         try:
@@ -85,8 +89,10 @@ class Connections:
         """Its user is done; ``keep``: nothing is on its way in either direction."""
         with self._freed:
             url = self._used.pop(stream)
-            if keep and not self._is_closed:
-                self._lanes[url].idle.append((stream, self._now()))
+            lane = self._lanes[url]
+            has_room = lane.used + len(lane.idle) <= self._limits.connections_per_rank
+            if keep and has_room and not self._is_closed:
+                lane.idle.append((stream, self._now()))
             else:
                 stream.close()
         self._let_go(url)

@@ -29,6 +29,8 @@ class Errand(Protocol):
     member: Member
     until: float
     stream: Stream | None
+    keeps_connection: bool
+    """Whether it goes on to use the connection when it is done."""
 
     @property
     def size(self) -> int:
@@ -70,6 +72,7 @@ class _Whole:
 
     stream: Stream | None = None
     may_repeat = True
+    keeps_connection = False
 
     def __init__(self, member: Member, wanted: Sequence[Block], until: float, counters: Counter[str]) -> None:
         """``wanted`` get their codes."""

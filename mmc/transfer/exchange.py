@@ -82,7 +82,9 @@ class Exchange:
         stream, is_new = errand.stream, True
         if stream is None:
             try:
-                taken = self._connections.take(errand.member.data_url, fresh=fresh)
+                taken = self._connections.take(
+                    errand.member.data_url, fresh=fresh, beyond=errand.keeps_connection
+                )
             except CacheError as error:
                 errand.fail(error.code if error.code == Code.CLIENT_CLOSED else Code.UNREACHABLE)
                 return True

@@ -29,6 +29,7 @@ class _Step:
     """One errand of an upload; ``unknown`` is the code of its blocks should it end before it is done."""
 
     may_repeat = False
+    keeps_connection = True
 
     def __init__(
         self,

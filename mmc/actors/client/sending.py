@@ -8,6 +8,7 @@ version: the claim that it may have is void, since its version is gone.
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from mmc.actors.client import putting
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mmc.actors.client.calls import Operation
     from mmc.actors.client.far import Carrier, Errand, Upload
     from mmc.actors.client.service import ClientActor
+    from mmc.identifiers import Member
 
 _NOT_HERE = (Code.NO_SPACE, Code.NO_SUCH_RANK, Code.TOO_LARGE, Code.NOT_SERVING)
 _TRY_ELSEWHERE = (*_NOT_HERE, Code.UNREACHABLE, Code.TIMED_OUT)
@@ -111,65 +113,81 @@ class _Sending:
                 continue
             tried += chosen
             groups.setdefault(tuple(chosen), []).append(draft)
-        for ranks_of_group, group in groups.items():
-            yield from self._send_group(group, ranks_of_group)
+        yield from self._send_all([self._planned(group, chosen) for chosen, group in groups.items()])
 
-    def _send_group(self, drafts: list[Draft], ranks: tuple[int, ...]) -> Operation[None]:
-        """Send drafts that go to the same ranks, as many at a time as these have space for."""
+    def _planned(self, drafts: list[Draft], ranks: tuple[int, ...]) -> list[list[_Part]]:
+        """What goes to the same ranks, in waves: as much at a time as these have space for."""
         members = [member for rank in ranks if (member := self._client.far_member(rank)) is not None]
         if len(members) < len(ranks):
             for draft in drafts:
                 draft.code = Code.NO_SUCH_RANK
-            return
+            return []
         limits = [self._carrier.upload_limits(member) for member in members]
         most, most_bytes, side_by_side = map(min, zip(*limits, strict=True))
         most = min(most, max(1, self._client.limits.keys_per_message // side_by_side))
-        parts = _in_parts(drafts, most, most_bytes)
-        share = self._client.now + (self._deadline - self._client.now) / 2
-        has_others = len(self._client.far_ranks()) > len(ranks)
-        until = share if has_others else self._deadline
-        for at in range(0, len(parts), side_by_side):
-            wave = parts[at : at + side_by_side]
-            uploads = [
-                (
-                    part,
-                    [self._carrier.upload(member, part, self._pieces, self._deadline) for member in members],
-                )
-                for part in wave
-            ]
+        parts = [_Part(part, members) for part in _in_parts(drafts, most, most_bytes)]
+        return [parts[at : at + side_by_side] for at in range(0, len(parts), side_by_side)]
+
+    def _send_all(self, planned: list[list[list[_Part]]]) -> Operation[None]:
+        """Send everything, the next waves to all ranks at once; half of the time is for other ranks."""
+        client = self._client
+        for wave in zip_longest(*planned, fillvalue=()):
+            parts = [part for group in wave for part in group]
+            used = {member.rank for part in parts for member in part.members}
+            until = self._deadline
+            if set(client.far_ranks()) - used:
+                until = client.now + (self._deadline - client.now) / 2
+            for part in parts:
+                part.uploads = [
+                    self._carrier.upload(member, part.drafts, self._pieces, self._deadline)
+                    for member in part.members
+                ]
             try:
-                yield from self._send_wave(uploads, until)
+                yield from self._send_wave(parts, until)
             finally:
-                for _, group in uploads:
-                    for upload in group:
+                for part in parts:
+                    for upload in part.uploads:
                         upload.end()
 
-    def _send_wave(self, uploads: list[tuple[list[Draft], list[Upload]]], until: float) -> Operation[None]:
-        every = [upload for _, group in uploads for upload in group]
+    def _send_wave(self, parts: list[_Part], until: float) -> Operation[None]:
+        every = [upload for part in parts for upload in part.uploads]
         yield from self._do([upload.beginning(until) for upload in every])
-        begun = [draft for part, group in uploads for draft in self._take_begun(part, group)]
-        if not begun:
-            return
-        ticket = claim(self._client, begun, self._deadline)
-        yield from self._do([upload.landing() for upload in every])
-        yield from follow_claim(self._client, begun, ticket, self._deadline, _publish)
+        begun = [draft for part in parts for draft in part.take_begun()]
+        most = self._client.limits.keys_per_message
+        claims = [begun[at : at + most] for at in range(0, len(begun), most)]
+        tickets = [claim(self._client, drafts, self._deadline) for drafts in claims]
+        if tickets:
+            yield from self._do([upload.landing() for upload in every])
+        for drafts, ticket in zip(claims, tickets, strict=True):
+            yield from follow_claim(self._client, drafts, ticket, self._deadline, _publish)
         yield from self._do([errand for upload in every if (errand := upload.abandoning()) is not None])
 
     def _do(self, errands: Sequence[Errand]) -> Operation[None]:
         if errands:
             yield Outside(self._carrier.together(errands))
 
-    def _take_begun(self, part: list[Draft], group: list[Upload]) -> list[Draft]:
-        """The drafts that have a record in each of their uploads."""
+
+class _Part:
+    """Drafts that go to the same ranks together: an upload to each of these."""
+
+    __slots__ = ("drafts", "members", "uploads")
+
+    def __init__(self, drafts: list[Draft], members: list[Member]) -> None:
+        self.drafts = drafts
+        self.members = members
+        self.uploads: list[Upload] = []
+
+    def take_begun(self) -> list[Draft]:
+        """The drafts that have a record in each of the uploads; others have the code that says why not."""
         begun = []
-        for position, draft in enumerate(part):
-            code = next((upload.codes[position] for upload in group if upload.codes[position]), Code.OK)
-            if code != Code.OK:
-                draft.code = code
+        for position, draft in enumerate(self.drafts):
+            codes = [upload.codes[position] for upload in self.uploads]
+            if any(codes):
+                draft.code = next(code for code in codes if code)
                 continue
-            ranks = self._tried[draft.key][-len(group) :]
             draft.replicas = [
-                FarReplica(rank, upload, position) for rank, upload in zip(ranks, group, strict=True)
+                FarReplica(member.rank, upload, position)
+                for member, upload in zip(self.members, self.uploads, strict=True)
             ]
             begun.append(draft)
         return begun

@@ -97,5 +97,9 @@ class Store(ABC):
         """How many requests the service behind it has handled; None where nobody can tell."""
         return None
 
+    def travelled(self) -> int | None:
+        """Bytes of objects that went over the network so far; None where nobody counts."""
+        return None
+
     def close(self) -> None:  # noqa: B027 - a floor holds nothing
         """Let go of everything."""

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmc.bench.columns import BARE, MEMCACHED, MEMMOVE, MOONCAKE, MOONCAKE_SHM, MOONCAKE_TCP, OURS, REDIS
+from mmc.bench.columns import (
+    BARE,
+    FAR,
+    MEMCACHED,
+    MEMMOVE,
+    MOONCAKE,
+    MOONCAKE_SHM,
+    MOONCAKE_TCP,
+    OURS,
+    REDIS,
+    SOCKET,
+)
 from mmc.bench.stores.bare import Bare
 from mmc.bench.stores.memcached_peer import MemcachedStore
 from mmc.bench.stores.memmove import Memmove
 from mmc.bench.stores.mooncake_peer import MooncakeSidecarStore, MooncakeStore
-from mmc.bench.stores.ours import OurStore
+from mmc.bench.stores.ours import FarStore, OurStore
 from mmc.bench.stores.redis_peer import RedisStore
+from mmc.bench.stores.socket_floor import SocketStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +40,8 @@ def open_store(where: Where, dataset: Dataset, content: Content) -> Store:
     """
     openings: dict[str, Callable[[], Store]] = {
         OURS: lambda: OurStore(where.address, where.amount),
+        FAR: lambda: FarStore(where.address),
+        SOCKET: lambda: SocketStore(where.address),
         MEMMOVE: lambda: Memmove(dataset, content),
         BARE: lambda: Bare(where.address),
         REDIS: lambda: RedisStore(where.address),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mmc.bench.dataset import pieces_of
 from mmc.bench.stores.contract import Store
 from mmc.client import Client
+from mmc.config import load_config
 from mmc.errors import Code
 
 if TYPE_CHECKING:
@@ -90,6 +91,19 @@ class OurStore(Store):
     def close(self) -> None:
         """Close the client."""
         self.client.close()
+
+
+class FarStore(OurStore):
+    """A client that cannot open our segments, as one of another host."""
+
+    def __init__(self, meta_url: str) -> None:
+        """Connect."""
+        self.client = Client(meta_url, load_config(overrides={"client": {"map_segments": False}}))
+
+    def travelled(self) -> int:
+        """Bytes of objects that went between this client and data servers, either way."""
+        counters = self.client.connection.carrier.counters
+        return counters["remote_read_bytes"] + counters["remote_written_bytes"]
 
 
 def _codes(result: object) -> list[Code]:
