@@ -12,7 +12,7 @@ from mmc.bench.failures import BenchError
 from mmc.bench.machine import shared_bytes
 from mmc.bench.processes import die_with_parent, pause
 from mmc.bench.services import ANY_PORT, QUIET, Services
-from mmc.bench.stores.socket_floor import hold
+from mmc.bench.socket_holder import hold
 from mmc.config import load_config, with_local
 from mmc.services.launch import LaunchOptions
 from mmc.services.pool import layout_for
