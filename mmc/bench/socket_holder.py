@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mmc.bench.dataset import Dataset
 
 _DONE = b"d"
+_WRITTEN_BYTES = 256 << 20
+"""What is put goes by turns to so much memory, as others put into space that nobody has just used."""
 
 
 def hold(dataset: Dataset, ready: Connection) -> None:
@@ -37,7 +39,8 @@ def _serve(connected: socket.socket, dataset: Dataset, content: Content) -> None
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     held = {part: _held(dataset, content, part) for part in (Part.MIDDLE, Part.LARGE)}
     asked = memoryview(bytearray(REQUEST.size))
-    arriving = np.ones(max(part.size for part in Part), np.uint8).data
+    memory = np.ones(_WRITTEN_BYTES, np.uint8).data
+    at = 0
     try:
         while True:
             fill(connected, asked)
@@ -46,7 +49,9 @@ def _serve(connected: socket.socket, dataset: Dataset, content: Content) -> None
             if what == GET:
                 connected.sendall(held[part][number])
             else:
-                fill(connected, arriving[: part.size])
+                at = at if at + part.size <= _WRITTEN_BYTES else 0
+                fill(connected, memory[at : at + part.size])
+                at += part.size
                 connected.sendall(_DONE)
     except OSError:
         connected.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from xxhash import xxh3_64
 
 from mmc.errors import Code, RemoteProtocolError, told_code
+from mmc.transfer.stream import message_bytes
 from mmc.wire import blocks, replies
 from mmc.wire.codec import Header
 
@@ -60,11 +61,14 @@ def ask(
     message: Message,
     until: float,
     now: Callable[[], float],
-    payload: memoryview | None = None,
+    *,
+    before: memoryview | None = None,
+    behind: memoryview | None = None,
 ) -> Waits[None]:
-    """Send a request that is to be done by a time."""
+    """Send a request that is to be done by a time, with bytes before it and behind it."""
     header = Header(message.operation, deadline_ms=max(0, int((until - now()) * 1000)))
-    yield from stream.send_message(header, message, payload)
+    said = message_bytes(header, message)
+    yield from stream.send_parts([part for part in (before, said, behind) if part is not None])
 
 
 class _Whole:

@@ -19,6 +19,7 @@ from mmc.errors import Code, RemoteProtocolError
 from mmc.identifiers import ObjectVersion
 from mmc.segments import records
 from mmc.segments.reader import Hit, has_passed, hit_at, touch
+from mmc.transfer.stream import message_bytes
 from mmc.wire import blocks, replies
 from mmc.wire.blocks import EARLY_BYTES
 from mmc.wire.codec import Header
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 _LONGEST_S = 600.0
 _CLOCK_PER_S = 16
+_HELD_BACK_BYTES = 1 << 14
+"""So many of the last bytes are copied before they are sent: then all have been read, and it can be said with
+them whether they are whole."""
 Talk = Generator["int | Call[list[Draft]]", None, None]
 """A conversation: it yields what its socket is to be waited for, or a call of the proxy."""
 
@@ -113,14 +117,14 @@ class Serving:
                 yield from self._begin(header, begin)
             case blocks.Publish(term, chosen):
                 yield from self._reply(header, self._publish(term, chosen))
+                self._host.proxy().refill(self._drafts, self._host.now())
             case blocks.Abandon(chosen):
                 yield from self._reply(header, self._abandon(chosen))
             case _:
                 raise RemoteProtocolError(f"{type(message).__name__} is not asked of a data server")
 
-    def _reply(self, header: Header, message: Message, payload: memoryview | None = None) -> Talk:
-        answer = Header(message.operation, sequence=header.sequence)
-        yield from self.stream.send_message(answer, message, payload)
+    def _reply(self, header: Header, message: Message) -> Talk:
+        yield from self.stream.send_message(_answering(header), message)
 
     def _is_refused(self, segment: int, count: int) -> replies.Failure | None:
         if count > self._limits.blocks_per_request:
@@ -165,25 +169,29 @@ class Serving:
             else:
                 codes.append(Code.OK)
                 hits.append(hit)
-        opening: Message | None = blocks.Sending(tuple(codes))
+        opening = message_bytes(_answering(header), blocks.Sending(tuple(codes)))
         outcomes: list[int] = []
         digests: list[int] = []
-        for hit in hits:
-            rest = self._host.memory.view(hit.at, hit.size)
+        ending = b""
+        for number, hit in enumerate(hits, 1):
             digest = xxh3_64()
-            if opening is not None:
+            whole = self._host.memory.view(hit.at, hit.size)
+            held_back = min(_HELD_BACK_BYTES, hit.size) if number == len(hits) else 0
+            rest = whole[: hit.size - held_back]
+            if opening and rest:
                 first, rest = rest[: self._limits.step_bytes], rest[self._limits.step_bytes :]
                 digest.update(first)
-                yield from self._reply(header, opening, first)
-                opening = None
+                yield from self.stream.send_parts((opening, first))
+                opening = b""
             yield from self.stream.send(rest, digest)
+            ending = bytes(whole[hit.size - held_back :])
+            digest.update(ending)
             outcomes.append(int(Code.NOT_FOUND if has_passed(hit) else Code.OK))
             digests.append(digest.intdigest())
             touch(hit.segment, hit.word, int(self._host.now() * _CLOCK_PER_S))
             self._host.counters["remote_read_bytes"] += hit.size
-        if opening is not None:
-            yield from self._reply(header, opening)
-        yield from self._reply(header, blocks.Sent(tuple(outcomes), tuple(digests)))
+        sent = message_bytes(_answering(header), blocks.Sent(tuple(outcomes), tuple(digests)))
+        yield from self.stream.send_parts((opening, ending, sent))
 
     # Writing
 
@@ -264,3 +272,8 @@ class Serving:
         drafts = [draft for draft in self._chosen(chosen) if draft.code is None]
         self._host.proxy().abandon(drafts, self._host.now())
         return replies.Codes((int(Code.OK),) * len(chosen))
+
+
+def _answering(header: Header) -> Header:
+    """The header of an answer; the operation is the message's."""
+    return Header(0, sequence=header.sequence)

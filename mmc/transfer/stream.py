@@ -27,6 +27,7 @@ READ, WRITE = int(select.POLLIN), int(select.POLLOUT)
 T = TypeVar("T")
 Waits = Generator[int, None, T]
 """What waits for sockets: it yields what it waits for."""
+Part = bytes | memoryview
 
 _PREFIX = Struct("!4sHI")
 _MAGIC = b"MMC\x01"
@@ -51,7 +52,7 @@ class Stream:
         if connected.family != socket.AF_UNIX:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connected
-        self._step = step_bytes
+        self.step = step_bytes
         self._ahead = memoryview(bytearray(_AHEAD_BYTES))
         self._start = 0
         self._end = 0
@@ -69,9 +70,11 @@ class Stream:
         self, header: Header, message: Message, payload: memoryview | None = None
     ) -> Waits[None]:
         """Send a message, and in the same go what follows it."""
-        frames = encode(header, message)
-        prefix = _PREFIX.pack(_MAGIC, len(frames[0]), len(frames[1]))
-        yield from self._send_all([memoryview(b"".join((prefix, *frames))), *([payload] if payload else [])])
+        yield from self.send_parts((message_bytes(header, message), *((payload,) if payload else ())))
+
+    def send_parts(self, parts: Sequence[Part]) -> Waits[None]:
+        """Send messages and bytes, one after the other, at once."""
+        yield from self._send_all([memoryview(part) for part in parts if len(part)])
 
     def receive_message(self) -> Waits[tuple[Header, Message]]:
         """The next message.
@@ -114,7 +117,7 @@ class Stream:
             self._start += at
             if digest is not None:
                 digest.update(target[:at])
-        size, step = len(target), self._step
+        size, step = len(target), self.step
         while at < size:
             count = yield from self._receive(target[at : at + step])
             if digest is not None:
@@ -123,7 +126,7 @@ class Stream:
 
     def drop(self, size: int) -> Waits[None]:
         """Receive so many bytes for nobody."""
-        scratch = memoryview(bytearray(min(size, self._step)))
+        scratch = memoryview(bytearray(min(size, self.step)))
         while size > 0:
             part = scratch[: min(size, len(scratch))]
             yield from self.fill(part)
@@ -131,7 +134,7 @@ class Stream:
 
     def send(self, source: memoryview, digest: Digest | None = None) -> Waits[None]:
         """Send all of a buffer; when this is over the kernel has a copy."""
-        step = self._step
+        step = self.step
         for at in range(0, len(source), step):
             part = source[at : at + step]
             if digest is not None:
@@ -190,6 +193,12 @@ class Stream:
     def close(self) -> None:
         """Close; nothing happens the second time."""
         self._socket.close()
+
+
+def message_bytes(header: Header, message: Message) -> bytes:
+    """A message as it travels."""
+    frames = encode(header, message)
+    return b"".join((_PREFIX.pack(_MAGIC, len(frames[0]), len(frames[1])), *frames))
 
 
 def connecting(family: int, address: tuple[object, ...], step_bytes: int) -> Stream:

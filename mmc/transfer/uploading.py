@@ -156,7 +156,7 @@ class Uploading:
         self._early = xxh3_64()
         first, *others = _cut(self._pieces[0], 0, EARLY_BYTES)
         self._early.update(first)
-        yield from ask(stream, begin, self.until, now, first)
+        yield from ask(stream, begin, self.until, now, behind=first)
         yield from _send(stream, others, self._early)
         _, begun = yield from stream.receive_message()
         if isinstance(begun, replies.Failure):
@@ -171,14 +171,23 @@ class Uploading:
     def _land(self, stream: Stream, now: Callable[[], float]) -> Waits[None]:
         granted = sorted(self._open)
         digests = []
+        last: memoryview | None = None
         for position in granted:
             digest = self._early if position == 0 else xxh3_64()
             sent = EARLY_BYTES if position == 0 else 0
             size = self._drafts[position].size
-            yield from _send(stream, _cut(self._pieces[position], sent, size), digest)
+            parts = list(_cut(self._pieces[position], sent, size))
+            if position == granted[-1] and parts:
+                rest = parts.pop()
+                cut = max(0, len(rest) - stream.step)
+                parts.append(rest[:cut])
+                last = rest[cut:]
+            yield from _send(stream, parts, digest)
+            if last is not None:
+                digest.update(last)
             digests.append(digest.intdigest())
             self._counters["remote_written_bytes"] += size
-        yield from ask(stream, blocks.Landed(tuple(digests)), self.until, now)
+        yield from ask(stream, blocks.Landed(tuple(digests)), self.until, now, before=last)
         self._has_landed = True
 
     def _end_some(

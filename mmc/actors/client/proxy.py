@@ -111,7 +111,6 @@ class Proxy:
     def publish(self, drafts: Sequence[Draft], term: int, now: float) -> list[Code]:
         """Make drafts readable under a term: 0, or -3010 where the rank may be another's by now."""
         self.now = now
-        handle = self._handle
         for draft in drafts:
             draft.terms = {_RANK: term}
         make_readable(drafts, int(now * _CLOCK_PER_S))
@@ -125,8 +124,12 @@ class Proxy:
                 draft.code = Code.UNKNOWN_SEQUENCE
                 self._doubted.append((now + _DOUBT_S, draft))
             codes.append(draft.code)
-        handle.refill(drafts[-1].size, len(drafts), now)
         return codes
+
+    def refill(self, drafts: Sequence[Draft], now: float) -> None:
+        """Have the next write like this one find its reserves here."""
+        self.now = now
+        self._handle.refill(drafts[-1].size, len(drafts), now)
 
     def abandon(self, drafts: Sequence[Draft], now: float) -> None:
         """Give up drafts that were not published; of others nothing changes."""
