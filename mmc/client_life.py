@@ -120,6 +120,14 @@ class ClientLife:
             raise error_for(report, "status")
         return report
 
+    def traffic(self) -> dict[str, int]:
+        """What this client has exchanged with ranks of other hosts since it connected.
+
+        ``remote_read_bytes`` and ``remote_written_bytes`` are bytes of objects; ``remote_damaged`` counts
+        objects that arrived with another checksum, and were not taken.
+        """
+        return dict(self.connection.carrier.counters)
+
     @property
     def meta_url(self) -> str:
         """The broker's URL for requests."""

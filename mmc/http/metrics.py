@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 _SEGMENT_GAUGES = ("capacity_bytes", "used_bytes", "reserved_bytes", "quarantined_bytes", "records",
                    "free_records", "objects")  # fmt: skip
 
+_SEGMENT_COUNTERS = {
+    "remote_read_bytes": "bytes of objects that other hosts read",
+    "remote_written_bytes": "bytes of objects that other hosts wrote",
+    "remote_damaged": "objects from other hosts that arrived with another checksum",
+}
+
 
 class ClusterCollector(Collector):
     """Asks the cluster whenever a monitor does."""
@@ -45,6 +51,11 @@ class ClusterCollector(Collector):
             for segment, values in segments.items():
                 family.add_metric([segment], values.get(gauge, 0))
             yield family
+        for name, sentence in _SEGMENT_COUNTERS.items():
+            counter = CounterMetricFamily(f"memcache_segment_{name}", sentence, labels=["segment"])
+            for segment, values in segments.items():
+                counter.add_metric([segment], values.get(name, 0))
+            yield counter
 
 
 def _counter(name: str, sentence: str, value: int) -> Metric:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mmc.transfer.errands import Errand
 
 _CAPACITY_SHARE = 4
+COUNTED = ("remote_read_bytes", "remote_written_bytes", "remote_damaged")
+"""Bytes of objects that arrived whole and that were sent, and objects that arrived with another digest."""
 T = TypeVar("T")
 
 
@@ -35,7 +38,13 @@ class Carrier:
         self._now = now
         self._connections = Connections(limits, now)
         self.may_reach = may_reach
-        self.counters: Counter[str] = Counter()
+        self.counters = Counter(dict.fromkeys(COUNTED, 0))
+        self._counting = threading.Lock()
+
+    def _count(self, name: str, amount: int) -> None:
+        """Add to a counter, whichever thread this is."""
+        with self._counting:
+            self.counters[name] += amount
 
     def fetch(self, member: Member, blocks: Sequence[Block], until: float) -> list[Errand]:
         """Have blocks brought here, by a time."""
@@ -45,18 +54,18 @@ class Carrier:
             self._limits.blocks_per_request,
             self._limits.request_bytes,
         )
-        return [Fetching(member, part, until, self.counters) for part in parts]
+        return [Fetching(member, part, until, self._count) for part in parts]
 
     def probe(self, member: Member, blocks: Sequence[Block], until: float) -> list[Errand]:
         """Have it said which blocks are published."""
         parts = _parts(blocks, [0] * len(blocks), self._limits.blocks_per_request, 1)
-        return [Probing(member, part, until, self.counters) for part in parts]
+        return [Probing(member, part, until, self._count) for part in parts]
 
     def upload(
         self, member: Member, drafts: Sequence[Draft], pieces: dict[bytes, Sequence[memoryview]], until: float
     ) -> Uploading:
         """Begin to bring drafts there."""
-        return Uploading(member, drafts, pieces, until, self._connections, self.counters)
+        return Uploading(member, drafts, pieces, until, self._connections, self._count)
 
     def upload_limits(self, member: Member) -> tuple[int, int, int]:
         """Blocks and bytes of one upload, and how many uploads to one rank there may be side by side.

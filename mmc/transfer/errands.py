@@ -15,13 +15,15 @@ from mmc.wire import blocks, replies
 from mmc.wire.codec import Header
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable, Sequence
 
     from mmc.actors.client.far import Block
     from mmc.identifiers import Member
     from mmc.transfer.stream import Stream, Waits
     from mmc.wire.operations import Message
+
+    Count = Callable[[str, int], None]
+    """Adds to a counter of this name."""
 
 
 class Errand(Protocol):
@@ -78,12 +80,12 @@ class _Whole:
     may_repeat = True
     keeps_connection = False
 
-    def __init__(self, member: Member, wanted: Sequence[Block], until: float, counters: Counter[str]) -> None:
+    def __init__(self, member: Member, wanted: Sequence[Block], until: float, count: Count) -> None:
         """``wanted`` get their codes."""
         self.member = member
         self.until = until
         self.blocks = wanted
-        self._counters = counters
+        self._count = count
 
     def fail(self, code: Code) -> None:
         """None of what is not there is known."""
@@ -140,10 +142,10 @@ class Fetching(_Whole):
             coming, digests, sent.codes, sent.digests, strict=True
         ):
             if code == Code.OK and digest_here != digest_there:
-                self._counters["remote_damaged"] += 1
+                self._count("remote_damaged", 1)
                 continue
             block.code = told_code(code)
-            self._counters["remote_read_bytes"] += block.place.size
+            self._count("remote_read_bytes", block.place.size)
 
 
 class Probing(_Whole):

@@ -16,12 +16,12 @@ from mmc.wire import blocks, replies
 from mmc.wire.blocks import EARLY_BYTES
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable, Iterator, Sequence
 
     from mmc.actors.client.draft import Draft
     from mmc.identifiers import Member
     from mmc.transfer.connections import Connections
+    from mmc.transfer.errands import Count
     from mmc.transfer.stream import Digest, Stream, Waits
 
 
@@ -77,7 +77,7 @@ class Uploading:
         pieces: dict[bytes, Sequence[memoryview]],
         until: float,
         connections: Connections,
-        counters: Counter[str],
+        count: Count,
     ) -> None:
         """Nothing is sent yet."""
         self.member = member
@@ -88,7 +88,7 @@ class Uploading:
         self._drafts = drafts
         self._pieces = [pieces[draft.key] for draft in drafts]
         self._connections = connections
-        self._counters = counters
+        self._count = count
         self._open: set[int] = set()
         self._early = xxh3_64()
         self._has_landed = False
@@ -186,7 +186,7 @@ class Uploading:
             if last is not None:
                 digest.update(last)
             digests.append(digest.intdigest())
-            self._counters["remote_written_bytes"] += size
+            self._count("remote_written_bytes", size)
         yield from ask(stream, blocks.Landed(tuple(digests)), self.until, now, before=last)
         self._has_landed = True
 

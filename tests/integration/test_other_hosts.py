@@ -81,7 +81,7 @@ def test_counters_tell_the_bytes_that_travelled() -> None:
         far.put("k", bulk_of("k", LARGE))
         far.get("k")
         far.get("k")
-        counters = far.connection.carrier.counters
+        counters = far.traffic()
         assert counters["remote_written_bytes"] == LARGE
         assert counters["remote_read_bytes"] == 2 * LARGE
 
@@ -166,7 +166,7 @@ def test_a_rank_killed_in_the_midst_of_transfers_tears_nothing() -> None:
         fresh = [f"n{at}" for at in range(16)]
         values = [bulk_of(key, 1 << 20) for key in fresh]
         writing = threading.Thread(target=lambda: puts.extend(far.put_batch(fresh, values, timeout=5)))
-        before = far.connection.carrier.counters["remote_read_bytes"]
+        before = far.traffic()["remote_read_bytes"]
         reading.start()
         writing.start()
         cluster.locals[0].signal(signal.SIGKILL)
@@ -176,7 +176,7 @@ def test_a_rank_killed_in_the_midst_of_transfers_tears_nothing() -> None:
         for key, content, code in zip(keys * 8, contents, codes, strict=True):
             assert (content is not None) == (code == Code.OK)
             assert content in (None, bulk_of(key, 1 << 20))
-        assert far.connection.carrier.counters["remote_read_bytes"] >= before
+        assert far.traffic()["remote_read_bytes"] >= before
         cluster.locals[0].start()
 
         def all_is_whole() -> bool:

@@ -102,7 +102,7 @@ class FarStore(OurStore):
 
     def travelled(self) -> int:
         """Bytes of objects that went between this client and data servers, either way."""
-        counters = self.client.connection.carrier.counters
+        counters = self.client.traffic()
         return counters["remote_read_bytes"] + counters["remote_written_bytes"]
 
 
