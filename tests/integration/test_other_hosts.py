@@ -15,6 +15,7 @@ from tests.integration.processes import (
     can_have_own_memory,
     content_of,
     keys_on_rank,
+    run_python,
     wait_until,
 )
 
@@ -285,3 +286,45 @@ def test_replicas_on_other_hosts_survive_one_of_them() -> None:
         ranks[0].signal(signal.SIGKILL)
         assert client.get_batch(keys, timeout=4) == [content_of(key) for key in keys]
         assert client.get_batch(keys, timeout=4) == [content_of(key) for key in keys]
+
+
+_FORKING = """
+import os, select, sys, mmc
+from mmc.config import load_config
+from tests.integration.processes import content_of
+client = mmc.Client(sys.argv[1], load_config(overrides={"client": {"map_segments": False}}))
+client.put("parent", content_of("parent"))
+assert client.get("parent") == content_of("parent")
+child = os.fork()
+if not child:
+    assert client.get("parent") == content_of("parent")
+    client.put("child", content_of("child"))
+    client.close()
+    print("child done", flush=True)
+    select.select([], [], [], 10)
+    os._exit(0)
+sys.stdin.readline()
+assert client.get("child") == content_of("child")
+print("parent done", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_forked_child_has_connections_of_its_own() -> None:
+    """Parent and child both go on, and those of a killed parent end though its child lives."""
+    with Cluster(1) as cluster:
+        client = cluster.client()
+        parent = run_python(_FORKING, cluster.meta_url)
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        try:
+            assert parent.stdout.readline() == "child done\n"
+            parent.stdin.write("go\n")
+            parent.stdin.flush()
+            assert parent.stdout.readline() == "parent done\n"
+        finally:
+            parent.kill()
+            parent.wait()
+        wait_until(lambda: cluster.rank_counters(client)[0]["remote_connections"] == 0, "they end")
+        parent.stdin.close()
+        parent.stdout.close()
