@@ -125,6 +125,9 @@ class ClientLife:
 
         ``remote_read_bytes`` and ``remote_written_bytes`` are bytes of objects; ``remote_damaged`` counts
         objects that arrived with another checksum, and were not taken.
+
+        Raises:
+            CacheError: -3019, the client is closed.
         """
         return dict(self.connection.carrier.counters)
 

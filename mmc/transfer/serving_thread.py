@@ -105,6 +105,7 @@ class ServingThread:
         self.memory = memory
         self.limits = limits
         self.now = now
+        self.digests: dict[int, tuple[int, int]] = {}
         self.counters = Counter(dict.fromkeys(COUNTED, 0))
         self._open_agent = open_agent
         self._note = note

@@ -84,7 +84,7 @@ BUGS = (
         LEASING,
     ),
     Bug("success in another term", services.success_in_another_term, ("S2",), 0, LINGERING, RESTARTING),
-    Bug("no fence after publishing", fence_left_out(putting, "publish"), ("S2",), 0, LINGERING),
+    Bug("no fence after publishing", fence_left_out(putting, "make_readable"), ("S2",), 0, LINGERING),
     Bug(
         "no fence before restamping",
         fence_left_out(keeper, "begin_term"),
