@@ -130,8 +130,11 @@ class Connection:
         return ""
 
     def _may_reach(self, member: Member) -> bool:
-        """What may not be opened on this host is not read by another way: its rank has said who may."""
-        return member.path not in self._obstacles
+        """Whether a rank is asked over the network: not if its segment is here and may not be opened.
+
+        Its rank has said who may read; a directory that this container does not share says nothing.
+        """
+        return member.path not in self._obstacles or not Path(member.path).exists()
 
     def populate(self) -> None:
         """Let memory that is mapped be populated from now on.
