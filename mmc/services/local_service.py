@@ -124,8 +124,7 @@ class LocalServer:
             connect(ports.meta, reachable(meta_url), "meta_service_url")
             bound = self._bind(ports.clients, control_url, spare_url)
             self.control_url = reachable(bound)
-            if not is_loopback(bound):
-                self._log.warning(OPEN_TO_NETWORK, setting="control_url", url=bound)
+            self._warn_if_open(bound)
             self._door = DataDoor(config, bound, meta_url)
             self._inner_url = bind(ports.clients, f"inproc://mmc-rank-{random63():x}", "control_url")
             self._owned = own_segment(directory, layout, pool, rank, self._tell_cold, keep=keep)
@@ -137,7 +136,6 @@ class LocalServer:
         self._watch = HolderWatch(directory.path)
         self._cluster = (rank, world, create_id)
         self.actor = self._make_actor(config, directory, layout, pool, rank)
-        self.actor.beside = self._door.counters
         self._started = now()
         self._patience = config.meta.suspect_ms / 1000 + _MARGIN_S
         self._on_live: Callable[[], None] | None = None
@@ -146,6 +144,10 @@ class LocalServer:
         self._reactor = ServiceReactor(
             self.actor, ports, self._log, on_note=self._hear, look=self._look_at_segment
         )
+
+    def _warn_if_open(self, bound: str) -> None:
+        if not is_loopback(bound):
+            self._log.warning(OPEN_TO_NETWORK, setting="control_url", url=bound)
 
     def _tell_cold(self, path: str, reason: str) -> None:
         """What a segment holds is not taken up: whoever expects it there is to know why it is gone."""
@@ -228,6 +230,7 @@ class LocalServer:
         assert self._door is not None
         assert self._context is not None
         has_ended = False
+        self.actor.beside = self._door.counters
         try:
             self._door.open(self._owned, self._context, self._inner_url)
             with contextlib.suppress(CannotCreate):  # the segment is lost, as the failure says
