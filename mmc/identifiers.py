@@ -90,6 +90,11 @@ class Member(NamedTuple):
     control_url: str
     data_url: str = ""
 
+    @property
+    def host(self) -> tuple[int, str]:
+        """What dies together with it: its machine, and there the address of its data server."""
+        return self.boot, self.data_url.rpartition(":")[0]
+
 
 def encode_key(key: str | bytes) -> bytes:
     """A user's key as bytes; the inverse of :func:`decode_key`.

@@ -20,6 +20,7 @@ class Replica:
     """
 
     __slots__ = ("at", "capacity", "generation", "handle", "rank", "record")
+    is_here = True
 
     def __init__(self, handle: RankHandle, record: int, capacity: int) -> None:
         """Reserved, not touched."""

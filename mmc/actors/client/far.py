@@ -120,6 +120,7 @@ class FarReplica(Replica):
     """A replica on another host: the upload's to publish, confirm and abandon."""
 
     __slots__ = ("position", "upload")
+    is_here = False
 
     def __init__(self, rank: int, upload: Upload, position: int) -> None:
         """Block ``position`` of an upload that was begun."""

@@ -45,6 +45,7 @@ class Proxy:
         self.ranks = {_RANK: self._handle}
         self.writable_ranks = [_RANK]
         self.home_rank: int | None = None
+        self.has_elsewhere = False
         self.now = 0.0
         self._waiting: dict[Call[list[Draft]], None] = {}
         self._doubted: deque[tuple[float, Draft]] = deque()

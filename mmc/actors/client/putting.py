@@ -227,9 +227,14 @@ def publish(client: ClientActor, granted: list[Draft], deadline: float) -> Opera
 
 
 def make_readable(granted: Sequence[Draft], clock: int) -> None:
-    """Publish the records of drafts, and fence: what is seen of their segments then is as it is now."""
+    """Publish the drafts' records of this host, and fence: their segments are seen as they are now.
+
+    The first replica of each draft is on this host.
+    """
     for draft in granted:
         for replica in draft.replicas:
+            if not replica.is_here:
+                continue
             segment = replica.handle.segment
             term = draft.terms.get(replica.handle.rank, 0)
             records.publish(segment, replica.record, replica.generation, term, clock)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mmc.actors.client.calls import Call
 from mmc.actors.client.ranks import RankHandle
+from mmc.actors.client.room import Room
 from mmc.actors.contract import EVENTS, META, Subscribe
 from mmc.actors.link import Link, Ticket
 from mmc.cache.membership import MemberState
@@ -68,6 +69,8 @@ class ClientActor:
         self.members: dict[int, Member] = {}
         self.home_rank: int | None = None
         self.writable_ranks: list[int] = []
+        self.has_elsewhere = False
+        self.room = Room()
         self._parted: dict[int, RankHandle] = {}
         self.reader = Reader({}, limits.locations_max, limits.gather_keys)
         self._view = 0
@@ -278,6 +281,7 @@ class ClientActor:
             if member.rank not in self.ranks and member.path:
                 self._take_up(member)
         self.writable_ranks = self._find_writable()
+        self.has_elsewhere = bool(self.far_ranks())
         segments = {rank: self.ranks[rank].segment for rank in sorted(self.ranks)}
         if segments != self.reader.segments:
             self.reader = Reader(segments, self.limits.locations_max, self.limits.gather_keys)

@@ -27,6 +27,11 @@ class Writer(Protocol):
         ...
 
     @property
+    def has_elsewhere(self) -> bool:
+        """Whether ranks of other hosts may take what these do not."""
+        ...
+
+    @property
     def home_rank(self) -> int | None:
         """Where puts go that name no rank."""
         ...

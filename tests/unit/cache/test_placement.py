@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmc.cache.placement import home_order, place
+from mmc.cache.placement import home_order, place, place_widely
 from mmc.errors import CacheError, Code
 
 
@@ -33,3 +33,35 @@ def test_keys_are_spread_evenly() -> None:
 def test_the_order_is_part_of_the_protocol() -> None:
     """Processes of different versions must name the same home: the order never changes."""
     assert home_order(0x0123456789ABCDEF, range(6)) == [5, 4, 0, 3, 2, 1]
+
+
+HOSTS = {0: (1, "a"), 1: (1, "a"), 2: (1, "b"), 3: (2, "c"), 4: (2, "d"), 5: (3, "e")}
+"""Six ranks on three machines; of the first, two addresses."""
+
+
+@pytest.mark.parametrize(
+    ("replicas", "preferred", "chosen"),
+    [
+        (1, [], [0]),
+        (2, [], [0, 3]),
+        (3, [], [0, 3, 5]),
+        (4, [], [0, 3, 5, 2]),
+        (6, [], [0, 3, 5, 2, 4, 1]),
+        (1, [4], [4]),
+        (2, [4], [4, 0]),
+        (3, [1, 0], [1, 0, 3]),
+    ],
+)
+def test_replicas_are_spread_over_hosts(replicas: int, preferred: list[int], chosen: list[int]) -> None:
+    """The first on the own host, then one on each machine, and of a machine one at each address."""
+    assert place_widely([0, 1], [2, 3, 4, 5], replicas, preferred, HOSTS.__getitem__) == chosen
+
+
+def test_a_wide_placement_refuses_as_any_other() -> None:
+    """A preferred rank that is not there, and more replicas than ranks."""
+    with pytest.raises(CacheError) as caught:
+        place_widely([0], [3], 1, [5], HOSTS.__getitem__)
+    assert caught.value.code is Code.NO_SUCH_RANK
+    with pytest.raises(CacheError) as caught:
+        place_widely([0], [3], 3, [], HOSTS.__getitem__)
+    assert caught.value.code is Code.NO_SPACE

@@ -1,0 +1,61 @@
+"""How much room the ranks of other hosts have: what their heartbeats told the meta service.
+
+It is asked for when a rank that was to take an object has refused it, at most once a second.  What this
+client puts there meanwhile is taken off: it fills the emptiest, and not whichever was that a second ago.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmc.actors.client.asking import status
+from mmc.errors import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mmc.actors.client.calls import Operation
+    from mmc.actors.client.service import ClientActor
+
+_STALE_S = 1.0
+_PATIENCE_S = 1.0
+_TAKEN = ("used_bytes", "reserved_bytes", "quarantined_bytes")
+
+
+class Room:
+    """Free bytes by rank."""
+
+    def __init__(self) -> None:
+        """Nothing is known."""
+        self._free: dict[int, int] = {}
+        self._stale_at = 0.0
+
+    def is_stale(self, now: float) -> bool:
+        """Whether it is to be asked for."""
+        return self._stale_at <= now
+
+    def heard(self, told: Sequence[tuple[int, Sequence[tuple[str, int]]]], now: float) -> None:
+        """The counters of each rank."""
+        self._stale_at = now + _STALE_S
+        self._free = {}
+        for rank, pairs in told:
+            counters = dict(pairs)
+            taken = sum([counters.get(name, 0) for name in _TAKEN])
+            self._free[rank] = counters.get("capacity_bytes", 0) - taken
+
+    def take(self, rank: int, size: int) -> None:
+        """So many bytes more go there."""
+        if rank in self._free:
+            self._free[rank] -= size
+
+    def emptiest_first(self, ranks: Sequence[int]) -> list[int]:
+        """The ranks in the order of the room that they have; those that are not known come last."""
+        return sorted(ranks, key=lambda rank: self._free.get(rank, 0), reverse=True)
+
+
+def look(client: ClientActor, deadline: float) -> Operation[None]:
+    """Know again how much room there is; without an answer it is as it was."""
+    if client.room.is_stale(client.now):
+        report = yield from status(client, min(deadline, client.now + _PATIENCE_S))
+        if not isinstance(report, Code):
+            client.room.heard(report.ranks, client.now)
