@@ -73,11 +73,12 @@ class _Namespace:
             raise OSError(f"{command}: {done.stderr.strip()}")
 
     def pids(self) -> list[int]:
-        """The processes here but for the one that holds it."""
+        """The processes here but for the one that holds it, and this one should it be here."""
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if int(process.name) != self.pid and process.joinpath("ns/net").readlink() == self._identity:
+                is_other = int(process.name) not in (self.pid, os.getpid())
+                if is_other and process.joinpath("ns/net").readlink() == self._identity:
                     found.append(int(process.name))
         return found
 

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 
 from mmc import InvalidArgument
 from mmc.config import parse_size
-from scripts.crashing.faults import CLIENT, draw_faults
+from scripts.crashing.faults import CLIENT, HOST, draw_faults
 from scripts.crashing.figures import more_than
 from scripts.crashing.fleet import Fleet
 from scripts.crashing.ground import UP, Ground
@@ -27,30 +27,38 @@ from scripts.crashing.ledger import Ledger
 from scripts.crashing.load import Settings
 from scripts.crashing.report import Spans, tell
 from scripts.crashing.run import Run
+from scripts.crashing.wide import WideGround
 from scripts.replay.process import ReplayError
 from scripts.replay.stopping import Stopped, StopSignals
 
 _LIVE_SHARE = 0.4
+_HOSTS_HELP = """so many hosts, as network namespaces, with a local service and a client on each, whose cables
+are cut, too; needs root (0: this host alone)"""
 _FAILED, _SIGNALLED = 1, 128
 
 
 def crash(arguments: argparse.Namespace, stop: StopSignals) -> bool:
     """One run; whether nothing was wrong."""
     dram = parse_size(arguments.dram, "--dram")
-    live_bytes = int(_LIVE_SHARE * dram * arguments.ranks / arguments.clients)
-    print(f"seed {arguments.seed}, {arguments.ranks} local services, {arguments.clients} clients", flush=True)
-    with Ground(arguments.ranks, dram, stop, arguments.logs) as ground, ExitStack() as ending:
+    ranks, where = arguments.hosts or arguments.ranks, f" on {arguments.hosts} hosts" * bool(arguments.hosts)
+    clients = max(arguments.hosts, arguments.clients)
+    live_bytes = int(_LIVE_SHARE * dram * ranks / clients)
+    print(f"seed {arguments.seed}, {ranks} local services, {clients} clients{where}", flush=True)
+    kind = WideGround if arguments.hosts else Ground
+    with kind(ranks, dram, stop, arguments.logs) as ground, ExitStack() as ending:
         before = ground.steady_holdings()
         victims = [name for name in ground.pids() if name != UP]
-        victims += [f"{CLIENT} {hand}" for hand in range(arguments.clients)]
+        victims += [f"{CLIENT} {hand}" for hand in range(clients)]
+        hosts = ground.hosts if isinstance(ground, WideGround) else []
         first = Settings(ground.meta_url, str(ground.journals), 0, 0, arguments.seed, live_bytes,
                          arguments.pause_ms / 1000, arguments.timeout)  # fmt: skip
-        fleet = Fleet(first, range(arguments.clients))
+        fleet = Fleet(first, range(clients), [host.prefix for host in hosts] or ((),))
         ending.callback(fleet.end_by_force)
         run = Run(ground, fleet, Ledger(ground.journals))
         undisturbed = run.healthy(arguments.healthy)
         chance = random.Random(arguments.seed)
-        faults = draw_faults(chance, arguments.seconds, arguments.kills, victims, arguments.longest_stop)
+        faults = draw_faults(chance, arguments.seconds, arguments.kills, victims, arguments.longest_stop,
+                             [f"{HOST} {number}" for number in range(len(hosts))])  # fmt: skip
         under_fire = run.under_fire(faults, arguments.seconds)
         spans = Spans(undisturbed, under_fire, run.healthy(arguments.healthy))
         run.audit()
@@ -71,6 +79,7 @@ def main() -> int:
     parser.add_argument("--healthy", type=float, default=10.0, help="seconds without, before and after (10)")
     parser.add_argument("--clients", type=int, default=3, help="client processes (3)")
     parser.add_argument("--ranks", type=int, default=2, help="local services (2)")
+    parser.add_argument("--hosts", type=int, default=0, help=_HOSTS_HELP)
     parser.add_argument("--dram", default="256MB", help="the pool of each (256MB)")
     parser.add_argument("--timeout", type=float, default=5.0, help="deadline of every call, in seconds (5)")
     parser.add_argument("--pause-ms", type=float, default=1.0, help="a client's pause after a call (1)")

@@ -53,8 +53,11 @@ def is_whole(report: StatusReport, ranks: int) -> bool:
     return states == [MemberState.LIVE] * ranks
 
 
-def still_held(report: StatusReport, ranks: int, others: int) -> list[str]:
-    """What a cluster without objects holds, although only the ranks and ``others`` clients have sessions."""
+def still_held(report: StatusReport, ranks: int, others: int, proxies: int = 0) -> list[str]:
+    """What a cluster without objects holds, although only the ranks and ``others`` clients have sessions.
+
+    Each rank may have so many ``proxies``, which write for other hosts, as clients beside these.
+    """
     meta = dict(report.counters)
     held = [f"meta service: {name} {meta[name]}" for name in _NAMELESS if meta[name]]
     if meta["sessions"] > ranks + others:
@@ -68,7 +71,7 @@ def still_held(report: StatusReport, ranks: int, others: int) -> list[str]:
             held.append(
                 f"rank {rank}: {counters.get('free_records')} of {counters.get('records')} records free"
             )
-        if counters.get("clients", 0) > others:
+        if counters.get("clients", 0) > others + proxies:
             held.append(f"rank {rank}: clients {counters['clients']}")
     return held
 

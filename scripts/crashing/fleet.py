@@ -14,7 +14,7 @@ from scripts.crashing.load import READY, Settings
 from scripts.replay.process import Child
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 _ENDING_S = 20.0
@@ -28,11 +28,13 @@ Stops = dict[str, list[tuple[float, float]]]
 class Life:
     """One client process."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Start it; it loads as soon as it is connected."""
+    def __init__(self, settings: Settings, prefix: Sequence[str]) -> None:
+        """Start it, by a command that runs its command; it loads as soon as it is connected."""
         self.settings = settings
+        self.prefix = prefix
         self.name = f"{settings.hand}-{settings.life}"
-        self.child = Child(f"client {self.name}", "scripts.crashing.load", json.dumps(asdict(settings)))
+        told = json.dumps(asdict(settings))
+        self.child = Child(f"client {self.name}", "scripts.crashing.load", told, prefix=prefix)
         self._heard = b""
 
     @property
@@ -75,10 +77,12 @@ class Life:
 class Fleet:
     """All clients of a run."""
 
-    def __init__(self, first: Settings, hands: Iterable[int]) -> None:
-        """Start one like the first for each of these numbers."""
+    def __init__(
+        self, first: Settings, hands: Iterable[int], prefixes: Sequence[Sequence[str]] = ((),)
+    ) -> None:
+        """Start one like the first for each of these numbers, on the hosts of the prefixes in turn."""
         self.stops: Stops = {}
-        self.lives = [Life(replace(first, hand=hand)) for hand in hands]
+        self.lives = [Life(replace(first, hand=hand), prefixes[hand % len(prefixes)]) for hand in hands]
 
     def check(self) -> None:
         """Every client lives.
@@ -109,7 +113,7 @@ class Fleet:
 
     def _begin_again(self, hand: int) -> None:
         settings = self.lives[hand].settings
-        self.lives[hand] = Life(replace(settings, life=settings.life + 1))
+        self.lives[hand] = Life(replace(settings, life=settings.life + 1), self.lives[hand].prefix)
 
     def halt(self, hand: int) -> None:
         """SIGSTOP."""

@@ -44,6 +44,7 @@ class Ground:
         self._logs = logs
         self._ending = contextlib.ExitStack()
         self._seen: set[int] = set()
+        self.proxies = 0
 
     def __enter__(self) -> Self:
         """Start the cluster.
@@ -99,10 +100,13 @@ class Ground:
     def is_whole(self, ending: dict[str, int]) -> bool:
         """Whether all services run, in other processes than ``ending`` names, and all ranks have reported."""
         pids = self.pids()
-        if len(pids) < self.ranks + len((UP, META, BROKER)) or ending.items() & pids.items():
+        if not self._run_all(pids) or ending.items() & pids.items():
             return False
         report = self.status()
         return report is not None and is_whole(report, self.ranks)
+
+    def _run_all(self, pids: dict[str, int]) -> bool:
+        return len(pids) == self.ranks + len((UP, META, BROKER))
 
     def pause(self, seconds: float) -> None:
         """Wait.
@@ -132,7 +136,9 @@ class Ground:
 
         def is_quiet() -> bool:
             report = self.status()
-            held[:] = ["no status"] if report is None else still_held(report, self.ranks, others)
+            held[:] = (
+                ["no status"] if report is None else still_held(report, self.ranks, others, self.proxies)
+            )
             return not held
 
         self.wait(is_quiet, _QUIET_S, _SLOW_POLL_S)

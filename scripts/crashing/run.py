@@ -10,16 +10,19 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from scripts.crashing.content import is_content
-from scripts.crashing.faults import CLIENT, Fault, Kind
+from scripts.crashing.faults import CLIENT, HOST, Fault, Kind
 from scripts.crashing.figures import evictions
 from scripts.crashing.fleet import Fleet, clear_all
 from scripts.crashing.ground import RECOVERY_S, Ground
 from scripts.crashing.ledger import Ledger
+from scripts.crashing.wide import WideGround
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from scripts.crashing.verdict import Span
+
+    Act = Callable[[], None]
 
 _WARM_UP_S = 4.0
 _READ_AT_ONCE = 64
@@ -82,6 +85,9 @@ class Run:
         pids = self._ground.pids()
         if name == CLIENT:
             self._trouble_client(fault, int(number))
+        elif name == HOST:
+            self.done[fault.kind] += 1
+            return {service: pids[service] for service in self._trouble_host(fault, int(number))}
         elif fault.victim not in pids:
             return {}
         elif fault.kind is Kind.STOP:
@@ -99,6 +105,36 @@ class Run:
             self._ground.pause(seconds)
         finally:
             os.kill(pid, signal.SIGCONT)
+
+    def _trouble_host(self, fault: Fault, number: int) -> list[str]:
+        """Cut, hamper, or kill it with all that runs there; returns the services that end by it."""
+        assert isinstance(self._ground, WideGround)
+        host, beside = self._ground.hosts[number], self._ground.hosts[number - 1]
+        match fault.kind:
+            case Kind.KILL:
+                host.cut()
+                ends = self._ground.kill_services(number)
+                for hand, life in enumerate(self.fleet.lives):
+                    if life.prefix == host.prefix:
+                        self.fleet.kill(hand)
+                host.mend()
+                return ends
+            case Kind.HAMPER:
+                self._for_a_while(fault, (host.hamper,), (host.unhamper,))
+            case Kind.APART:
+                self._for_a_while(fault, (host.set_apart, beside.set_apart), (host.mend, beside.mend))
+            case _:
+                self._for_a_while(fault, (host.cut,), (host.mend,))
+        return []
+
+    def _for_a_while(self, fault: Fault, begin: Sequence[Act], end: Sequence[Act]) -> None:
+        try:
+            for act in begin:
+                act()
+            self._ground.pause(fault.lasts_s)
+        finally:
+            for act in end:
+                act()
 
     def _trouble_client(self, fault: Fault, hand: int) -> None:
         match fault.kind:

@@ -16,6 +16,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
 """The checkout: children find ``scripts`` here, wherever the replay was started."""
@@ -32,14 +36,14 @@ class ReplayError(Exception):
 class Child:
     """A Python module run as a process, with pipes to its standard input and output."""
 
-    def __init__(self, name: str, module: str, *arguments: str) -> None:
-        """Start it."""
+    def __init__(self, name: str, module: str, *arguments: str, prefix: Sequence[str] = ()) -> None:
+        """Start it; ``prefix`` is a command that runs its command."""
         self.name = name
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         prctl = ctypes.CDLL(None).prctl
         self.process = subprocess.Popen(  # noqa: S603 - our own modules
-            [sys.executable, "-P", "-m", module, *arguments],
+            [*prefix, sys.executable, "-P", "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,

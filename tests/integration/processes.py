@@ -95,10 +95,16 @@ class Service:
     def stopped(self) -> Iterator[None]:
         """The process stands still meanwhile."""
         self.signal(signal.SIGSTOP)
+        wait_until(self._stands_still, "it has stopped")
         try:
             yield
         finally:
             self.signal(signal.SIGCONT)
+
+    def _stands_still(self) -> bool:
+        """Whether every thread has stopped: until the first has seen the signal, the others go on."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return all(task.joinpath("stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
 
     def end(self) -> None:
         """Stop the process in order."""

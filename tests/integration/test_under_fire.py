@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.hosts import on_several_hosts
+
 _ROOT = Path(__file__).parents[2]
 _PATIENCE_S = 240
 _SEED = 6
@@ -40,6 +42,15 @@ def test_what_was_acknowledged_outlives_kills_stops_and_restarts() -> None:
     """S1, S2, S4, S8, L2: nothing wrong, lost, back, late or left; how fast it goes is printed."""
     output = _run("scripts.crashing", f"--seed={_SEED}", "--seconds=60", "--kills=7", "--healthy=4",
                   "--any-rate", "--dram=128MB", "--timeout=10")  # fmt: skip
+    assert "nothing is wrong" in output
+
+
+@on_several_hosts()
+@pytest.mark.timeout(_PATIENCE_S + 60)
+def test_what_was_acknowledged_outlives_dead_hosts_and_cut_cables() -> None:
+    """The same over four hosts, which are killed as wholes, cut off, set apart and hampered."""
+    output = _run("scripts.crashing", "--hosts=4", f"--seed={_SEED}", "--seconds=20", "--kills=3",
+                  "--healthy=1", "--longest-stop=3", "--any-rate", "--dram=64MB", "--timeout=10")  # fmt: skip
     assert "nothing is wrong" in output
 
 
