@@ -36,6 +36,7 @@ _RECONNECT_MS = 20
 _RECONNECT_MAX_MS = 500
 _CONTEXT_DESCRIPTORS = 24
 """What a context and the first sockets take, and some more."""
+_CONNECT_MS = 2000
 
 
 def new_context() -> Context:
@@ -68,6 +69,7 @@ def make_socket(context: Context, kind: int, wire: WireLimits, broker: BrokerLim
     socket.setsockopt(zmq.MAXMSGSIZE, longest)
     socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
+    socket.setsockopt(zmq.CONNECT_TIMEOUT, _CONNECT_MS)  # the kernel's own retries come ever more rarely
     socket.setsockopt(zmq.HEARTBEAT_IVL, broker.heartbeat_ms)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, broker.heartbeat_timeout_ms)
     if kind == zmq.ROUTER:
