@@ -4,7 +4,8 @@ A cluster of its own (``mmc up``) serves clients that put, get, view, lease and 
 3 MiB.  What is acknowledged is written down outside of the clients; what an object holds is a function of its
 key; so each client checks what all of them were told, and takes over what its earlier lives have left.
 First the rate without faults is measured; then processes are killed, stopped for a while, and restarted, as
-drawn from a seed.
+drawn from a seed.  With ``--hosts`` each local service and client is on a host of its own, and hosts are
+killed as wholes, cut off, set apart in pairs, and have their cables hampered.
 
 In the end every acknowledged object is read once more, everything is removed, and nothing may be left: of
 space, leases, pins, sessions, descriptors, threads, processes, files.  Exits with 1 when anything is wrong.
