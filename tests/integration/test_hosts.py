@@ -206,3 +206,21 @@ def test_what_a_full_host_cannot_take_goes_to_the_emptiest() -> None:
         assert where == 2
         assert engine.put(["insisted"], size, preferred=[0], timeout=2) == [Code.NO_SPACE]
         assert set(other.get([*mine, *held], size)) == {Code.OK}
+
+
+def test_replicas_of_ranks_that_are_not_reached_go_to_others() -> None:
+    """A put of replicas whose rank is dead, or stands still, succeeds elsewhere within the same call."""
+    with HostCluster(3, serve_ms=LONG_MS) as cluster:
+        engine = cluster.engine(cluster.hosts[0])
+        cluster.kill_host(1)
+        keys = [f"k{at}" for at in range(10)]
+        assert set(engine.put(keys, replicas=2, timeout=20)) == {Code.OK}
+        assert [set(ranks) for ranks in engine.ranks_of(keys)] == [{0, 2}] * 10
+        cluster.hosts[1].mend()
+        cluster.ranks[1].start()
+        wait_until(lambda: is_live(engine, 1), "it is back")
+        with cluster.ranks[0].stopped():
+            keys = [f"n{at}" for at in range(100)]
+            assert set(engine.put(keys, 60_000, replicas=2, timeout=20)) == {Code.OK}
+        assert all({1, 2} & set(ranks) for ranks in engine.ranks_of(keys))
+        assert set(engine.get(keys, 60_000)) == {Code.OK}

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _NOT_HERE = (Code.NO_SPACE, Code.NO_SUCH_RANK, Code.TOO_LARGE, Code.NOT_SERVING)
 _TRY_ELSEWHERE = (*_NOT_HERE, Code.UNREACHABLE, Code.TIMED_OUT)
+_SILENT = (Code.NO_SUCH_RANK, Code.UNREACHABLE, Code.TIMED_OUT)
 _MOST_ATTEMPTS = 8
 _NEAR_SHARE = 4
 
@@ -102,6 +103,7 @@ class _Sending:
         self._pieces = pieces
         self._deadline = deadline
         self._refused: dict[bytes, set[int]] = {draft.key: set(refused) for draft in drafts}
+        self._silent: set[int] = set()
 
     def run(self, replicas: int, preferred: Sequence[int]) -> Operation[None]:
         """Give every draft its code."""
@@ -182,10 +184,10 @@ class _Sending:
         """Send everything, the next waves to all ranks at once; half of the time is for other ranks."""
         client = self._client
         for wave in zip_longest(*planned, fillvalue=()):
-            parts = [part for group in wave for part in group]
-            used = {rank for part in parts for rank in part.ranks}
+            parts = [part for group in wave for part in group if not self._leads_to_silent(part)]
+            every = {*client.writable_ranks, *client.far_ranks()}
             until = self._deadline
-            if {*client.writable_ranks, *client.far_ranks()} - used:
+            if any(every.difference(part.ranks) for part in parts):
                 until = client.now + (self._deadline - client.now) / 2
             try:
                 yield from self._send_wave(parts, until)
@@ -193,6 +195,19 @@ class _Sending:
                 for part in parts:
                     for upload in part.uploads:
                         upload.end()
+
+    def _leads_to_silent(self, part: _Part) -> bool:
+        """Whether it goes to a rank that did not answer this put: then its drafts are refused as well."""
+        silent = self._silent.intersection(part.ranks)
+        for draft in part.drafts if silent else ():
+            self._refused[draft.key] |= silent
+            give_up(self._client, draft, Code.UNREACHABLE)
+        return bool(silent)
+
+    def _refuse(self, draft: Draft, rank: int, code: Code) -> None:
+        self._refused[draft.key].add(rank)
+        if code in _SILENT:
+            self._silent.add(rank)
 
     def _send_wave(self, parts: list[_Part], until: float) -> Operation[None]:
         for part in parts:
@@ -221,8 +236,8 @@ class _Sending:
         wanted, part.drafts = part.drafts, []
         part.drafts = yield from putting.begin(self._client, wanted, len(part.near), part.near, until)
         for draft in wanted:
-            if draft.code is not None:
-                self._refused[draft.key].update(part.near)
+            for rank in part.near if draft.code is not None else ():
+                self._refuse(draft, rank, draft.code or Code.OK)
 
     def _take_begun(self, part: _Part) -> list[Draft]:
         """The drafts that have a record in each of the uploads; others have the code that says why not."""
@@ -230,8 +245,9 @@ class _Sending:
         for position, draft in enumerate(part.drafts):
             codes = [upload.codes[position] for upload in part.uploads]
             if any(codes):
-                failed = zip(part.members, codes, strict=True)
-                self._refused[draft.key].update(member.rank for member, code in failed if code)
+                for member, code in zip(part.members, codes, strict=True):
+                    if code:
+                        self._refuse(draft, member.rank, code)
                 give_up(self._client, draft, next(code for code in codes if code))
                 continue
             draft.replicas += [
