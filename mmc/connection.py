@@ -22,6 +22,8 @@ from mmc.zeromq.client_reactor import ClientReactor
 from mmc.zeromq.clock import now
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mmc.config import Config
     from mmc.identifiers import Member
     from mmc.segments.layout import Segment
@@ -170,9 +172,10 @@ class Connection:
         """What keeps this process from a segment of its own host; "" if nothing does."""
         return next(iter(self._present_obstacles()), "")
 
-    def _present_obstacles(self) -> list[str]:
-        """Those of segments whose ranks are members now."""
-        paths = {member.path for member in list(self.actor.members.values())}
+    def _present_obstacles(self, is_no_matter: Callable[[Member], bool] = lambda _: False) -> list[str]:
+        """Those of segments whose ranks are members now, but where it is no matter."""
+        members = list(self.actor.members.values())
+        paths = {member.path for member in members if not is_no_matter(member)}
         return [sentence for path, sentence in list(self._obstacles.items()) if path in paths]
 
     def error(self, code: Code, about: str | bytes) -> CacheError:
@@ -183,8 +186,10 @@ class Connection:
         return error
 
     def warn(self) -> None:
-        """Log what is in the way; under no lock, since a program's function may be called."""
-        for sentence in self._present_obstacles():
+        """Log what is in the way to a rank; under no lock, since a program's function may be called."""
+        for sentence in self._present_obstacles(
+            lambda member: bool(member.data_url) and self._may_reach(member)
+        ):
             get_log("client").warning("a segment of this host cannot be used in full", reason=sentence)
 
     def abandon(self) -> None:
