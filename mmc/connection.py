@@ -224,6 +224,7 @@ class Connection:
         """The connection is closed and none of its calls writes to shared memory any more."""
         self.readers.close()
         self.writers.close()
+        self.actor.let_go()
         with self._views_lock:
             self._calls_ended = True
             self._release_if_unused()

@@ -158,6 +158,12 @@ class Link:
         for ticket in ended:
             ticket.finish(None, self._silent_code)
 
+    def let_go(self) -> None:
+        """Nobody waits, nor will: whoever would be told is not kept."""
+        self._on_open = _ignore
+        self._in_flight.clear()
+        self._queue.clear()
+
     def revive(self, address: Address) -> None:
         """The peer is back, at this address."""
         self.address = address
@@ -357,6 +363,10 @@ class Link:
         for ticket in self._queue:
             times.append(self._end_of(ticket))
         return min(times, default=None)
+
+
+def _ignore(_welcome: Welcome, _now: float) -> None:
+    pass
 
 
 def _deadline_ms(left_s: float) -> int:

@@ -146,6 +146,27 @@ def test_closing_is_final_and_idempotent(cluster: Cluster) -> None:
         assert caught.value.code == Code.CLIENT_CLOSED
 
 
+def test_a_closed_client_keeps_no_memory_mapped(cluster: Cluster) -> None:
+    """Segments are unmapped when their client closes, not when Python's collector finds it."""
+    script = """
+import gc, sys, mmc
+from pathlib import Path
+
+def mapped():
+    return sum(".dram" in line for line in Path("/proc/self/maps").read_text().splitlines())
+
+gc.disable()
+client = mmc.Client(sys.argv[1])
+client.wait_for_ranks(1)
+client.put("a closed client's", b"bytes")
+assert client.get("a closed client's") == b"bytes"
+assert mapped() > 0
+client.close()
+assert mapped() == 0, mapped()
+"""
+    assert finish(run_python(script, cluster.meta_url)) == ""
+
+
 def test_an_interpreter_exits_without_close(cluster: Cluster) -> None:
     """A program that forgets to close ends at once, and its reserves return."""
     script = """

@@ -108,6 +108,12 @@ class RankHandle:
         """The rank is no member any more: nobody waits for its answers."""
         self.link.end()
 
+    def let_go(self) -> None:
+        """The client has closed: what refers to this one lets go of it."""
+        self.link.let_go()
+        self._disowned.clear()
+        self._refill = None
+
     def come_back(self, member: Member) -> None:
         """The segment is a member again; what was held on it still is."""
         self.member = member

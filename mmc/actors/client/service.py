@@ -372,6 +372,14 @@ class ClientActor:
                 link.request(requests.Goodbye(), now + _GOODBYE_S, now, _nothing)
         return self._flush()
 
+    def let_go(self) -> None:
+        """Nothing is called any more: no cycle of references keeps segments mapped until it is collected."""
+        for handle in (*self.ranks.values(), *self._parted.values()):
+            handle.let_go()
+        self.ranks.clear()
+        self._parted.clear()
+        self.reader = Reader({}, 0, 0)
+
     def is_quiet(self) -> bool:
         """Whether the ranks have been told everything."""
         return all(handle.is_quiet() for handle in self.ranks.values())
