@@ -22,7 +22,7 @@ from mmc.zeromq.client_reactor import ClientReactor
 from mmc.zeromq.clock import now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     from mmc.config import Config
     from mmc.identifiers import Member
@@ -170,12 +170,11 @@ class Connection:
 
     def obstacle(self) -> str:
         """What keeps this process from a segment of its own host; "" if nothing does."""
-        return next(iter(self._present_obstacles()), "")
+        return next(iter(self._obstacles_among(list(self.actor.members.values()))), "")
 
-    def _present_obstacles(self, is_no_matter: Callable[[Member], bool] = lambda _: False) -> list[str]:
-        """Those of segments whose ranks are members now, but where it is no matter."""
-        members = list(self.actor.members.values())
-        paths = {member.path for member in members if not is_no_matter(member)}
+    def _obstacles_among(self, members: Iterable[Member]) -> list[str]:
+        """Those of the segments of these ranks."""
+        paths = {member.path for member in members}
         return [sentence for path, sentence in list(self._obstacles.items()) if path in paths]
 
     def error(self, code: Code, about: str | bytes) -> CacheError:
@@ -187,9 +186,9 @@ class Connection:
 
     def warn(self) -> None:
         """Log what is in the way to a rank; under no lock, since a program's function may be called."""
-        for sentence in self._present_obstacles(
-            lambda member: bool(member.data_url) and self._may_reach(member)
-        ):
+        members = list(self.actor.members.values())
+        apart = [member for member in members if not (member.data_url and self._may_reach(member))]
+        for sentence in self._obstacles_among(apart):
             get_log("client").warning("a segment of this host cannot be used in full", reason=sentence)
 
     def abandon(self) -> None:

@@ -17,11 +17,10 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from mmc.descriptors import explained
-from mmc.errors import CacheError
 from mmc.log import get_log
 from mmc.segments.lockfile import close_at_fork
 from mmc.services.child import Child
+from mmc.services.revival import hear, note_death, start_if_due
 from mmc.zeromq.clock import now
 
 if TYPE_CHECKING:
@@ -117,38 +116,21 @@ class HostedServices:
             for descriptor in descriptors:
                 os.close(descriptor)
             for child in self._children:
-                self._hear(child)
+                hear(child, self._log)
                 self._restart_if_dead(child)
 
     def _restart_if_dead(self, child: Child) -> None:
         if self._stopping.is_set() or child.is_running():
             return
-        if child.restart_at is None:
-            death = child.note_death()
-            if death.is_usual:
-                self._log.error("service dies again and again", service=child.name, **death.fields())
-            else:
-                self._log.warning("service died", service=child.name, **death.fields())
-        if child.restart_at is None or child.restart_at > now():
-            return
-        try:
-            with self._lock:
-                if self._stopping.is_set():
-                    return
-                child.start(self._pipes[child][0])
-                child.ready_by = now() + _READY_S
-        except OSError as reason:
-            child.note_death()
-            self._log.warning("service did not start", service=child.name, reason=explained(reason))
+        note_death(child, self._log)
 
-    def _hear(self, child: Child) -> None:
-        """What a service says of its start; it is not waited for: it may need another that is dead, too."""
-        if child.ready_end is None:
-            return
-        try:
-            child.hear()
-        except CacheError as error:
-            self._log.warning("service did not start", service=child.name, reason=error.sentence)
+        def start() -> None:
+            with self._lock:
+                if not self._stopping.is_set():
+                    child.start(self._pipes[child][0])
+                    child.ready_by = now() + _READY_S
+
+        start_if_due(child, self._log, start)
 
     def at_end(self, action: Callable[[], object]) -> None:
         """Do this once all services have ended."""

@@ -20,12 +20,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmc.descriptors import explained, require_descriptors
+from mmc.descriptors import require_descriptors
 from mmc.errors import CacheError, InvalidArgument
 from mmc.log import get_log
 from mmc.services.child import Child
 from mmc.services.launch import LaunchOptions
 from mmc.services.pool import layout_for, pool_name
+from mmc.services.revival import hear, note_death, start_if_due
 from mmc.zeromq.addresses import with_port
 from mmc.zeromq.chance import random63
 from mmc.zeromq.clock import now
@@ -160,7 +161,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while not self._stopping:
             for child in self.children:
-                self._hear(child)
+                hear(child, self._log)
                 if not child.is_running() and not self._stopping:
                     self._restart(child)
             _reap_strangers({child.pid for child in self.children})
@@ -175,32 +176,16 @@ class Supervisor:
         while select.select([self._wake_read], [], [], 0)[0]:
             os.read(self._wake_read, 512)
 
-    def _hear(self, child: Child) -> None:
-        """What a child that was started again says of itself."""
-        if child.ready_end is None:
-            return
-        try:
-            child.hear()
-        except CacheError as error:
-            self._log.warning("service did not start", service=child.name, reason=error.sentence)
-
     def _restart(self, child: Child) -> None:
         """Start a child that is dead again, now or after a pause."""
-        if child.restart_at is None:
-            death = child.note_death()
-            if death.is_usual:
-                self._log.error("service dies again and again", service=child.name, **death.fields())
-            else:
-                self._log.warning("service died", service=child.name, **death.fields())
+        if note_death(child, self._log):
             self._tell_changes()
-        if child.restart_at is not None and child.restart_at <= now():
-            try:
-                child.start(self._parent_read)
-            except OSError as reason:
-                self._log.warning("service did not start", service=child.name, reason=explained(reason))
-                child.note_death()
-            else:
-                child.ready_by = now() + self._ready_s
+
+        def start() -> None:
+            child.start(self._parent_read)
+            child.ready_by = now() + self._ready_s
+
+        start_if_due(child, self._log, start)
 
     def _tell_changes(self) -> None:
         """Say, once, that settings are others now than those with which services are started again."""
