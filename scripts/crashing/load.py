@@ -1,12 +1,14 @@
 """``python -m scripts.crashing.load``: one client, which verifies all that it is told, until it ends.
 
 It takes one line of settings as its argument, and these words on its standard input, each answered by a line:
-``stop`` do nothing more, hold nothing; ``clear`` remove what this client and its earlier lives have put;
-``go`` on.  At the end of its input it closes its client and ends.
+``stop`` do nothing more, hold nothing; ``clear`` remove what this client and its earlier lives have put, and
+return freed memory to the system; ``go`` on.  At the end of its input it closes its client and ends.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import random
 import select
@@ -286,7 +288,10 @@ def serve(hand: Hand, pause_s: float) -> None:
                     hand.stop()
                     _say("stopped")
                 case "clear":
-                    _say(str(hand.clear()))
+                    left = hand.clear()
+                    gc.collect()
+                    ctypes.CDLL(None).malloc_trim(0)
+                    _say(str(left))
                 case "go":
                     goes = True
                     _say("going")

@@ -4,7 +4,8 @@ In each round clients come, put, get, view, lease and remove; one of them is kil
 what it had.  Then they leave, but for one that stays for the whole run, everything is removed, and when the
 cluster is quiet it is measured: memory, descriptors and threads of each process, files and bytes in shared
 memory, sessions, clients, leases, reserved space, and what still waits for its pins.  Clients remember the
-places of 1024 keys, not of 262144, so that what this takes is reached while the run warms up.
+places of 1024 keys, not of 262144, so that what this takes is reached while the run warms up.  The one that
+stays returns freed memory to the system first, since the C library keeps now more of it, now less.
 
 The first quarter of the rounds warms up; from then on a curve is flat if
 
