@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 
 from mmc.errors import CacheError, Code, InvalidArgument
-from mmc.identifiers import MAX_REPLICAS, TEXT, are_keys, as_bytes, encode_key
+from mmc.identifiers import MAX_REPLICAS, are_keys, as_bytes, encode_key, is_key
 
 if TYPE_CHECKING:
     from typing import Any, SupportsIndex
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     """Whatever has contiguous bytes: before Python 3.12 numpy's arrays do not say so themselves."""
 
 _LONGEST_S = 600.0
+_SEVERAL = (list, tuple)
 _FIELD_NAMES = re.compile(":[^:]*:")
 T = TypeVar("T")
 _UINT64 = (1 << 64) - 1
@@ -32,17 +33,15 @@ class Keys:
 
     def __init__(self, keys: Iterable[str | bytes]) -> None:
         """An invalid key gets -3000 for itself alone."""
-        if isinstance(keys, str | bytes):
-            raise InvalidArgument("keys must be a list of keys, not a single one")
-        keys = listed(keys, "keys")
+        if type(keys) is not list:
+            if isinstance(keys, str | bytes):
+                raise InvalidArgument("keys must be a list of keys, not a single one")
+            keys = listed(keys, "keys")
         self.valid: list[bytes] = []
         self.positions: list[int] = []
         self.codes: list[Code] = []
-        try:
-            together = [key.encode(*TEXT) if type(key) is str else as_bytes(key) for key in keys]
-        except (InvalidArgument, UnicodeEncodeError):
-            together = [b""]
-        if are_keys(together):
+        together = _encoded(keys)
+        if is_key(together[0]) if len(together) == 1 else are_keys(together):
             self.valid = together
             self.positions = list(range(len(together)))
             self.codes = [Code.OK] * len(together)
@@ -74,6 +73,18 @@ class Keys:
         return self.codes
 
 
+def _encoded(keys: list[str | bytes]) -> list[bytes]:
+    """All keys as bytes; one that is invalid if any is."""
+    try:
+        return list(map(str.encode, keys))  # type: ignore[arg-type] # bytes are looked at next
+    except (TypeError, UnicodeEncodeError):
+        pass
+    try:
+        return list(map(as_bytes, keys))
+    except InvalidArgument:
+        return [b""]
+
+
 def view_of(buffer: BufferLike) -> memoryview:
     """The memory of a buffer, whatever its elements are but objects: these are addresses, and not bytes.
 
@@ -81,7 +92,7 @@ def view_of(buffer: BufferLike) -> memoryview:
         TypeError: not a buffer, one that was released, or one of objects.
     """
     try:
-        view = memoryview(cast("Buffer", buffer))
+        view = memoryview(buffer)  # type: ignore[arg-type] # numpy's arrays are buffers
     except (ValueError, BufferError) as reason:
         raise TypeError(f"no buffer: {reason}") from None
     if "O" in view.format and "O" in _FIELD_NAMES.sub("", view.format):
@@ -123,8 +134,8 @@ def pieces_of(value: BufferLike | Sequence[BufferLike], *, writable: bool = Fals
         TypeError: a piece is no contiguous buffer, or not writable where it must be.
         InvalidArgument: there are no bytes.
     """
-    parts = value if isinstance(value, list | tuple) else (value,)
-    pieces = [view for view in (byte_view(part, writable=writable) for part in parts) if view.nbytes]
+    parts = value if isinstance(value, _SEVERAL) else (value,)
+    pieces = [view for part in parts if (view := byte_view(part, writable=writable)).nbytes]
     if not pieces:
         raise InvalidArgument("an object must have at least one byte")
     return pieces
@@ -139,7 +150,7 @@ def match_values(
         InvalidArgument: not as many values as keys.
         TypeError: a value is no contiguous buffer.
     """
-    if not isinstance(values, Sized) or len(values) != len(keys.codes):
+    if (type(values) is not list and not isinstance(values, Sized)) or len(values) != len(keys.codes):
         count = len(values) if isinstance(values, Sized) else f"a {type(values).__name__} of"
         raise InvalidArgument(f"{len(keys.codes)} keys and {count} buffers")
     matched: list[list[memoryview]] = []

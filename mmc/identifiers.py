@@ -22,6 +22,9 @@ LAST_EPOCH = (1 << 31) - 1
 
 MAX_KEY_BYTES = 255
 MAX_REPLICAS = 8
+key_hash = xxh3_64_intdigest
+"""The 64-bit hash of a key, which records store and indexes are searched by."""
+
 _pack = msgpack.Packer().pack
 _WORD = 64
 _HALF = 32
@@ -139,11 +142,6 @@ def is_key(key: bytes) -> bool:
 def are_keys(keys: Collection[bytes]) -> bool:
     """Whether every one of these can be a key, however many there are."""
     return all(keys) and max(map(len, keys), default=0) <= MAX_KEY_BYTES and 0 not in b"".join(keys)
-
-
-def key_hash(key: bytes) -> int:
-    """The 64-bit hash of a key, which records store and indexes are searched by."""
-    return xxh3_64_intdigest(key)
 
 
 def home_of(hashed: int, ranks: Sequence[int]) -> int:

@@ -57,14 +57,11 @@ class WordMemory:
         """Load ``count`` words, one after the other."""
         return np.array(self.column(start, stride, count), np.uint64)
 
-    def gather(self, positions: NDArray[np.intp]) -> NDArray[np.uint64]:
-        """Load words, one after the other."""
-        words = [self.words[at] for at in positions.ravel().tolist()]
-        return np.array(words, np.uint64).reshape(positions.shape)
-
     def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
         """Load words, one after the other."""
-        return self.gather(start + numbers[..., None] * stride + np.arange(width))
+        positions = start + numbers[..., None] * stride + np.arange(width)
+        words = [self.words[at] for at in positions.ravel().tolist()]
+        return np.array(words, np.uint64).reshape(positions.shape)
 
     def find(self, sought: bytes, start: int, end: int) -> int:
         """Search what :meth:`read` gives."""

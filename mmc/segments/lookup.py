@@ -36,18 +36,21 @@ _HALF = np.uint64(32)
 _SECOND_SHIFT = np.uint64(SECOND_SHIFT)
 _RECORD_MASK = np.uint64(0xFFFFFFFF)
 _ONE = np.uint64(1)
+_KEY_ENTRIES = 2 * BUCKET_ENTRIES
 
 
 def find_each(segment: Segment, hashes: Words, clock: int) -> NDArray[np.bool_]:
     """Of each hash whether a readable record has it; refreshes the access clocks of those records."""
     found = np.zeros(len(hashes), np.bool_)
-    entries = segment.memory.rows(
+    buckets = segment.memory.rows(
         segment.index_word, BUCKET_ENTRIES, BUCKET_ENTRIES, _buckets(segment, hashes)
     )
-    _, keys, _ = places = np.nonzero(entries >> _HALF == (hashes >> _HALF)[:, None])
+    entries = buckets.reshape(-1)
+    (places,) = (entries >> _HALF == (hashes >> _HALF).repeat(_KEY_ENTRIES)).nonzero()
+    keys = places // _KEY_ENTRIES
     numbers = (entries[places] & _RECORD_MASK) - _ONE  # of an empty entry the largest there is
     are_hints = numbers < segment.layout.records
-    if not are_hints.all():
+    if np.count_nonzero(are_hints) < len(numbers):
         keys, numbers = keys[are_hints], numbers[are_hints]
     if not len(numbers):
         return found
@@ -55,7 +58,7 @@ def find_each(segment: Segment, hashes: Words, clock: int) -> NDArray[np.bool_]:
     clocks, are_readable = _match(segment, records, hashes[keys])
     found[keys[are_readable]] = True
     late = are_readable & (clocks != clock)
-    if segment.memory.writable and late.any():
+    if segment.memory.writable and np.count_nonzero(late):
         words = segment.words
         for at in (records[late] * RECORD_WORDS + (segment.records_word + CLOCK)).tolist():
             words[at] = clock
@@ -63,19 +66,21 @@ def find_each(segment: Segment, hashes: Words, clock: int) -> NDArray[np.bool_]:
 
 
 def _buckets(segment: Segment, hashes: Words) -> NDArray[np.intp]:
-    """The numbers of the buckets of each hash, the first ones and then the second ones."""
+    """The numbers of both buckets of each hash."""
     mask = np.uint64(segment.bucket_mask)
     first = hashes & mask
     second = hashes >> _SECOND_SHIFT & mask
     second ^= first == second
-    return np.array((first, second), np.intp)
+    buckets = np.empty((len(hashes), 2), np.intp)
+    buckets[:, 0], buckets[:, 1] = first, second
+    return buckets
 
 
 def _match(segment: Segment, records: NDArray[np.intp], hashes: Words) -> tuple[Words, NDArray[np.bool_]]:
     """The access clocks of records, and whether they are readable and have these hashes."""
     memory = segment.memory
     copied = memory.rows(segment.records_word, RECORD_WORDS, CLOCK + 1, records).T
-    generations = memory.gather(records * RECORD_WORDS + (segment.records_word + GENERATION))
+    (generations,) = memory.rows(segment.records_word + GENERATION, RECORD_WORDS, 1, records).T
     are_readable: NDArray[np.bool_] = copied[HASH] == hashes
     are_readable &= copied[STATE] == PUBLISHED
     are_readable &= copied[GENERATION] & _ONE == 0

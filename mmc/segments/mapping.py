@@ -79,15 +79,11 @@ class BufferMemory:
         """The words of :meth:`column`, as an array of its own."""
         return self._array[start : start + stride * count : stride].copy()
 
-    def gather(self, positions: NDArray[np.intp]) -> NDArray[np.uint64]:
-        """The words at these positions, in their shape."""
-        return self._array[positions]
-
     def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
         """Copy rows of a table from word ``start`` on: ``width`` words of each, ``stride`` words apart."""
         count = (len(self._array) - start) // stride
         table = self._array[start : start + count * stride].reshape(count, stride)
-        return table[:, :width][numbers]
+        return table.take(numbers, 0) if width == stride else table[:, :width][numbers]
 
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes from byte ``at``."""

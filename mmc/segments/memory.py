@@ -58,10 +58,6 @@ class Memory(Protocol):
         """The words of :meth:`column`, as an array of its own."""
         ...
 
-    def gather(self, positions: NDArray[np.intp]) -> NDArray[np.uint64]:
-        """Load the words at these positions, in their shape."""
-        ...
-
     def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
         """Copy rows of a table from word ``start`` on: ``width`` words of each, ``stride`` words apart."""
         ...

@@ -103,7 +103,7 @@ class Reader:
         missing: NDArray[np.intp] | slice = slice(None)
         for segment in self._in_order:
             found[missing] = find_each(segment, hashes[missing], clock)
-            (missing,) = np.nonzero(~found)
+            (missing,) = (~found).nonzero()
             if not len(missing):
                 break
         return found.tolist()

@@ -21,7 +21,7 @@ from mmc.wire.shapes import Codes_, Keys, Uint, Uints
 EARLY_BYTES = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fetch(Message):
     """Send these objects: records in these generations, of these sizes in bytes."""
 
@@ -33,7 +33,7 @@ class Fetch(Message):
     sizes: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Probe(Message):
     """Are these records published in these generations?  Codes: 0 or -3007."""
 
@@ -44,7 +44,7 @@ class Probe(Message):
     generations: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Begin(Message):
     """Reserves records for objects, and stores their versions (birth, client, counter, position)."""
 
@@ -60,7 +60,7 @@ class Begin(Message):
     sizes: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Landed(Message):
     """Behind the bytes of granted blocks: the xxh3 of each, in their order.  Nothing answers it."""
 
@@ -68,7 +68,7 @@ class Landed(Message):
     digests: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Publish(Message):
     """Makes blocks readable under the rank's term that their names were granted for.
 
@@ -82,7 +82,7 @@ class Publish(Message):
     blocks: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Abandon(Message):
     """Gives blocks up: from the answer on, the rank says that their versions are gone."""
 
@@ -91,7 +91,7 @@ class Abandon(Message):
     blocks: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sending(Message):
     """Per block 0, its bytes follow; -3007, the generation has passed; -3103, that is not its size."""
 
@@ -99,7 +99,7 @@ class Sending(Message):
     codes: Codes_
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sent(Message):
     """Behind the bytes, for each block that was sent: 0 whole or -3007 torn, and the xxh3 of its bytes."""
 
@@ -109,7 +109,7 @@ class Sent(Message):
     digests: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Begun(Message):
     """Per block 0 or why not, its record, and the generation that it will be published in."""
 

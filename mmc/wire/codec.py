@@ -6,9 +6,9 @@ Whatever bytes arrive, :func:`decode_header` and :func:`decode_body` return a va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import fields
-from operator import attrgetter
+from operator import attrgetter, call, itemgetter
 from typing import Any, NamedTuple, get_type_hints
 
 import msgpack
@@ -50,18 +50,19 @@ class Header(NamedTuple):
 class _Plan(NamedTuple):
     """How one kind of message is taken apart, and built from its decoded fields.
 
-    ``raw`` says of each field whether it travels in a frame of its own; ``aligned`` are the places of the
-    fields whose lists have one length.
+    ``raw`` says of each field whether it travels in a frame of its own; ``lists`` takes those fields whose
+    lists have one length.
     """
 
     kind: type[Message]
     names: tuple[str, ...]
     values_of: Callable[[Message], tuple[object, ...]]
     shapes: tuple[Shape, ...]
+    tests: tuple[Callable[[object], bool], ...]
     raw: tuple[bool, ...]
     raw_count: int
     members_at: int
-    aligned: tuple[int, ...]
+    lists: Callable[[Sequence[Any]], tuple[Sized, ...]] | None
 
 
 def _plan(kind: type[Message]) -> _Plan:
@@ -70,8 +71,9 @@ def _plan(kind: type[Message]) -> _Plan:
     shapes = tuple(hints[name].__metadata__[0] for name in names)
     raw = tuple(shape.name == "raw frame" for shape in shapes)
     members_at = next((i for i, s in enumerate(shapes) if s.name == "list of members"), -1)
-    aligned = tuple(map(names.index, kind.aligned)) if len(kind.aligned) > 1 else ()
-    return _Plan(kind, names, _getter(names), shapes, raw, sum(raw), members_at, aligned)
+    lists = itemgetter(*map(names.index, kind.aligned)) if len(kind.aligned) > 1 else None
+    tests = tuple(shape.holds for shape in shapes)
+    return _Plan(kind, names, _getter(names), shapes, tests, raw, sum(raw), members_at, lists)
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[Message], tuple[object, ...]]:
@@ -178,16 +180,24 @@ def decode_body(header: Header, frames: Sequence[bytes]) -> Message:
         raise RemoteProtocolError(f"{plan.kind.__name__} has {len(plan.names)} fields")
     if plan.raw_count:
         values = _with_raw(values, plan, frames[2:])
-    for name, value, (shape, holds) in zip(plan.names, values, plan.shapes, strict=True):
-        if not holds(value):
-            raise RemoteProtocolError(f"{plan.kind.__name__}.{name} is not of shape {shape}")
-    if plan.aligned and len({len(values[at]) for at in plan.aligned}) > 1:
+    if not all(map(call, plan.tests, values)):
+        raise _not_of_its_form(plan, values)
+    if plan.lists is not None and len(set(map(len, plan.lists(values)))) > 1:
         lists = ", ".join(plan.kind.aligned)
         raise RemoteProtocolError(f"the lists {lists} of {plan.kind.__name__} differ in length")
     if plan.members_at >= 0:
         members = tuple(map(Member._make, values[plan.members_at]))
         values = (*values[: plan.members_at], members, *values[plan.members_at + 1 :])
     return plan.kind(*values)
+
+
+def _not_of_its_form(plan: _Plan, values: Sequence[object]) -> RemoteProtocolError:
+    name, shape = next(
+        (name, shape.name)
+        for name, shape, value in zip(plan.names, plan.shapes, values, strict=True)
+        if not shape.holds(value)
+    )
+    return RemoteProtocolError(f"{plan.kind.__name__}.{name} is not of shape {shape}")
 
 
 def _with_raw(values: tuple[Any, ...], plan: _Plan, raws: Sequence[bytes]) -> tuple[Any, ...]:

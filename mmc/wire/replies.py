@@ -24,7 +24,7 @@ from mmc.wire.shapes import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Welcome(Message):
     """A session number never given before in the epoch of the header.
 
@@ -43,7 +43,7 @@ class Welcome(Message):
     lease_ttl_ms: Uint = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found(Message):
     """0 readable; -3101 claimed or leaving (the record decides); -3007; -3014 nobody can tell yet.
 
@@ -73,7 +73,7 @@ class PackedFound(Message):
     view: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claimed(Message):
     """0 granted; -3006 a readable object has the name; -3101 pending; with the ranks' terms."""
 
@@ -84,7 +84,7 @@ class Claimed(Message):
     view: Uint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Codes(Message):
     """One code per question."""
 
@@ -92,7 +92,7 @@ class Codes(Message):
     codes: Codes_
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Membership(Message):
     """All members, and the number of this view of them."""
 
@@ -101,7 +101,7 @@ class Membership(Message):
     members: Members
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StatusReport(Message):
     """Counters of the meta service and of each rank."""
 
@@ -110,7 +110,7 @@ class StatusReport(Message):
     ranks: RankCounters
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admitted(Message):
     """The rank's number and new term; ``wipe`` when it had been given up.
 
@@ -126,7 +126,7 @@ class Admitted(Message):
     low_percent: Uint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pulse(Message):
     """Answer to a heartbeat: serve this long; events published so far on the rank's topics."""
 
@@ -136,7 +136,7 @@ class Pulse(Message):
     lease_number: Uint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reserved(Message):
     """The granted records and the bytes that each can hold."""
 
@@ -146,7 +146,7 @@ class Reserved(Message):
     capacities: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KeyPage(Message):
     """Readable keys with their sizes in bytes, and the next cursor; (0, 0) after the last page."""
 
@@ -158,7 +158,7 @@ class KeyPage(Message):
     next_record: Uint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Failure(Message):
     """The request as a whole was refused."""
 
@@ -167,7 +167,7 @@ class Failure(Message):
     sentence: Text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Commands(Message):
     """Event on ``evict/<rank>`` or ``lease/<rank>``: commands, repeated until acknowledged.
 
@@ -188,7 +188,7 @@ class Commands(Message):
     arguments: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MemberChange(Message):
     """Event on ``member``: the membership now has this view; repeated every second."""
 

@@ -23,7 +23,7 @@ from mmc.wire.shapes import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hello(Message):
     """Opens a session for a client id, to whose lock file a rank looks for signs of life.
 
@@ -40,7 +40,7 @@ class Hello(Message):
     left: Uint = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lookup(Message):
     """Which replicas do these keys have?"""
 
@@ -49,7 +49,7 @@ class Lookup(Message):
     keys: Keys
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claim(Message):
     """Takes names for records that already hold the object version (birth, sender, counter, position)."""
 
@@ -64,7 +64,7 @@ class Claim(Message):
     places: Places
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Remove(Message):
     """Removes objects; answered when each holding rank has invalidated its record."""
 
@@ -74,7 +74,7 @@ class Remove(Message):
     keys: Keys
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lease(Message):
     """Explicit leases; answered when each holding rank has stored them."""
 
@@ -85,7 +85,7 @@ class Lease(Message):
     ttl_ms: Uint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unlease(Message):
     """Ends this session's leases early; ``abandoned``: also those of sessions that have said goodbye."""
 
@@ -96,21 +96,21 @@ class Unlease(Message):
     abandoned: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MembersQuery(Message):
     """Which ranks are there?"""
 
     operation = Operation.MEMBERS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StatusQuery(Message):
     """How is the cluster?"""
 
     operation = Operation.STATUS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Goodbye(Message):
     """Ends the session."""
 
@@ -118,7 +118,7 @@ class Goodbye(Message):
     mutates = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KeepAlive(Message):
     """Keeps the session.
 
@@ -130,7 +130,7 @@ class KeepAlive(Message):
     counters: Counters = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ListKeys(Message):
     """Which readable keys are there, from a cursor on?  It begins with (0, 0).
 
@@ -145,7 +145,7 @@ class ListKeys(Message):
     count: Uint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Join(Message):
     """A rank brings its segment; ``term`` is the last that the segment knew, 0 when fresh.
 
@@ -168,7 +168,7 @@ class Join(Message):
     data_url: Text = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report(Message):
     """Published records of a rank, in as many messages as it takes; ``last`` ends the report.
 
@@ -188,7 +188,7 @@ class Report(Message):
     last: Bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Heartbeat(Message):
     """A rank lives; its counters, for status and metrics."""
 
@@ -196,7 +196,7 @@ class Heartbeat(Message):
     counters: Counters
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Confirmed(Message):
     """A rank has seen these records published."""
 
@@ -208,7 +208,7 @@ class Confirmed(Message):
     versions: Versions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Acknowledge(Message):
     """A rank has carried out commands, with the outcome of each."""
 
@@ -219,7 +219,7 @@ class Acknowledge(Message):
     codes: Codes_
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pressure(Message):
     """A rank needs this much evicted, and of it the records that it ``named``.
 
@@ -240,14 +240,14 @@ class Pressure(Message):
     clocks: RawBytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Resync(Message):
     """A rank missed events: which commands are outstanding?"""
 
     operation = Operation.RESYNC
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Leave(Message):
     """A rank leaves for good; its replicas are gone."""
 
@@ -255,7 +255,7 @@ class Leave(Message):
     mutates = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reserve(Message):
     """Records with space for objects of these sizes; the first ``needed`` are waited for.
 
@@ -271,7 +271,7 @@ class Reserve(Message):
     sizes: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Return(Message):
     """Gives reserved records back; generations say which use of them is meant."""
 
@@ -282,7 +282,7 @@ class Return(Message):
     generations: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Forfeit(Message):
     """The client never learned what these reserves granted: they come back, now or when they run."""
 
@@ -291,7 +291,7 @@ class Forfeit(Message):
     grants: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Confirm(Message):
     """The client has published these records."""
 
@@ -302,7 +302,7 @@ class Confirm(Message):
     generations: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pin(Message):
     """Pins records on behalf of a client that cannot write its slots or has none free.
 
@@ -318,7 +318,7 @@ class Pin(Message):
     generations: Uints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unpin(Message):
     """Ends pins that were asked for by message, or that may have been; ``slots`` as there."""
 

@@ -8,7 +8,8 @@
 3. A background thread drives when nobody waits: it renews, returns, confirms and hears events.  While
    callers are active it stays out of their way, looking up once per tick.  It looks whether somebody has
    truncated a segment, twice a second at least: an engine that is idle meanwhile does not die of it.
-   Whoever is about to poll finds out when something is due; until then nobody looks again.
+   Whoever is about to poll for longer than an answer takes finds out when something is due; until then
+   nobody looks again.
 4. Asynchronous callers are told by a callback from whichever thread found their call ready.
 """
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mmc.zeromq.sockets import Context
 
 _LONGEST_WAIT_S = 0.5
+_SOON_S = 0.002
 _CLOSING_POLL_S = 0.001
 T = TypeVar("T")
 Waker = Callable[[], None]
@@ -185,8 +187,10 @@ class ClientReactor:
             if waiter is not None:
                 waiter.event.wait()
                 drives = waiter.drives
+            if drives:
+                self._poll_once(_SOON_S)
             while drives and not call.can_advance and not self._closed:
-                self._poll_once()
+                self._poll_once(self._timeout())
         finally:
             with self._lock:
                 if waiter is not None:
@@ -197,9 +201,9 @@ class ClientReactor:
                     self._driving = False
                     self._hand_over()
 
-    def _poll_once(self) -> None:
-        """Wait until something has arrived or is due, and settle it."""
-        ready = self._sockets.poll(self._timeout())
+    def _poll_once(self, seconds: float) -> None:
+        """Wait until something has arrived, and settle it and what is due."""
+        ready = self._sockets.poll(seconds)
         with self._lock:
             if not self._closed:
                 self._sockets.note(ready)

@@ -32,6 +32,7 @@ OPEN_TO_NETWORK = (
 _DONTWAIT, _POLLIN = int(zmq.DONTWAIT), int(zmq.POLLIN)
 _PART = _DONTWAIT | int(zmq.SNDMORE)
 _send = BareSocket.send
+_recv = BareSocket.recv
 _RECONNECT_MS = 20
 _RECONNECT_MAX_MS = 500
 _CONTEXT_DESCRIPTORS = 24
@@ -140,10 +141,10 @@ def receive_frames(socket: zmq.Socket[bytes]) -> tuple[bytes, ...]:
     Raises:
         zmq.Again: there is none.
     """
-    frame = socket.recv(_DONTWAIT, copy=False)
+    frame = _recv(socket, _DONTWAIT, copy=False)
     frames = [frame.bytes]
     while frame.more:
-        frame = socket.recv(_DONTWAIT, copy=False)
+        frame = _recv(socket, _DONTWAIT, copy=False)
         frames.append(frame.bytes)
     return tuple(frames)
 

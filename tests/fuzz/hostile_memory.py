@@ -86,13 +86,6 @@ class HostileMemory(BufferMemory):
         self._strike(start, stride * count)
         return super().array(start, stride, count)
 
-    def gather(self, positions: NDArray[np.intp]) -> NDArray[np.uint64]:
-        """Load words; the stranger may store into one of them first."""
-        if positions.size:
-            assert 0 <= int(positions.min()) <= int(positions.max()) < len(self._raw), "outside the memory"
-            self._strike(int(positions.flat[0]), 1)
-        return super().gather(positions)
-
     def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
         """Load words; the stranger may store into one of them first."""
         if numbers.size:

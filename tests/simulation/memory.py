@@ -212,11 +212,6 @@ class ProcessMemory:
         """Load words as :meth:`column` does."""
         return np.array(self.column(start, stride, count), np.uint64)
 
-    def gather(self, positions: NDArray[np.intp]) -> NDArray[np.uint64]:
-        """Load words one after the other, with stalls between them."""
-        words = [self.words[at] for at in positions.ravel().tolist()]
-        return np.array(words, np.uint64).reshape(positions.shape)
-
     def _load(self, start: int, stride: int, count: int) -> list[int]:
         column = self._shared.words[start : start + stride * count : stride].tolist()
         for shared, at, value in self._processor.buffer:
@@ -228,7 +223,9 @@ class ProcessMemory:
 
     def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
         """Load word after word, with stalls between them."""
-        return self.gather(start + numbers[..., None] * stride + np.arange(width))
+        positions = start + numbers[..., None] * stride + np.arange(width)
+        words = [self.words[at] for at in positions.ravel().tolist()]
+        return np.array(words, np.uint64).reshape(positions.shape)
 
     def find(self, sought: bytes, start: int, end: int) -> int:
         """Search what :meth:`read` gives."""

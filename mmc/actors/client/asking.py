@@ -74,6 +74,10 @@ def ask_in_parts(
 ) -> Operation[list[tuple[Sequence[bytes], Ticket]]]:
     """Send one message per part of the keys; returns each part with its done ticket."""
     step = client.limits.keys_per_message
+    if len(keys) <= step:
+        ticket = client.ask_meta(message(tuple(keys)), deadline)
+        yield Replies((ticket,))
+        return [(keys, ticket)]
     parts = [keys[at : at + step] for at in range(0, len(keys), step)]
     tickets = [client.ask_meta(message(tuple(part)), deadline) for part in parts]
     yield Replies(tickets)
@@ -111,11 +115,14 @@ def locate(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Opera
     The record itself decides: of a key that is claimed but not published there is no object yet, and
     where a listed record has just passed away, the meta service is asked again.
     """
+    rows = yield from lookup(client, keys, deadline)
+    codes = [row.code for row in rows]
+    if Code.OK not in codes and Code.WRONG_STATE not in codes:
+        return list(codes)
     answers: dict[int, Hit | Far | Code] = {}
     pending = list(range(len(keys)))
     pause = _AGAIN_S
     while pending:
-        rows = yield from lookup(client, [keys[i] for i in pending], deadline)
         refreshed = False
         again = []
         claimed: list[tuple[int, Far, bool]] = []
@@ -148,6 +155,7 @@ def locate(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Opera
         if again:
             yield Until(client.now + pause)
             pause = min(2 * pause, _LONGEST_AGAIN_S)
+            rows = yield from lookup(client, [keys[i] for i in again], deadline)
         pending = again
     return [answers[position] for position in range(len(keys))]
 

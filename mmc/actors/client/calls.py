@@ -123,7 +123,10 @@ class Call(Generic[T]):
         self.work, self.missing, self.wake_at = (), (), None
         try:
             step = next(self._operation) if begin else self._operation.send(now)
-            while isinstance(step, Replies) and all(ticket.done for ticket in step.tickets):
+            while type(step) is Replies:
+                self.missing = step.tickets
+                if not self.can_advance:
+                    return
                 step = self._operation.send(now)
         except StopIteration as end:
             self._result = end.value
@@ -133,9 +136,8 @@ class Call(Generic[T]):
             self.failure = error
             self.done = True
             return
+        self.missing = ()
         match step:
-            case Replies(tickets):
-                self.missing = tickets
             case Until(when):
                 self.wake_at = when
             case Outside(work):

@@ -65,7 +65,7 @@ def put(
     for key, value in zip(keys, values, strict=True):
         if key not in drafts:
             version = ObjectVersion(client.epoch, client.client, counter, len(drafts))
-            drafts[key] = Draft(key, version, sum(piece.nbytes for piece in value))
+            drafts[key] = Draft(key, version, sum([piece.nbytes for piece in value]))
             pieces[key] = value
     for chunk in chunks(client, list(drafts.values())):
         try:
@@ -140,8 +140,10 @@ def begin(
     """
     yield from reserve_all(client, drafts, replicas, preferred, deadline)
     for draft in drafts:
-        if not all(replica.find_place(draft.size) for replica in draft.replicas):
-            give_up(client, draft, Code.NO_SUCH_RANK)
+        for replica in draft.replicas:
+            if not replica.find_place(draft.size):
+                give_up(client, draft, Code.NO_SUCH_RANK)
+                break
     begun = [draft for draft in drafts if draft.code is None]
     for draft in begun:
         for replica in draft.replicas:

@@ -208,8 +208,10 @@ class RankHandle:
         return sum(map(len, self._idle.values()))
 
     def give_back_idle(self, before: float) -> None:
-        """Return the reserves that have been idle since before a time."""
+        """Return the reserves that are idle since before a time; of each size the first is the oldest."""
         for capacity, held in list(self._idle.items()):
+            if held and held[0].since > before:
+                continue
             old = [reserve for reserve in held if reserve.since <= before]
             if old:
                 self._idle[capacity] = [reserve for reserve in held if reserve.since > before]

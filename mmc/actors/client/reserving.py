@@ -54,10 +54,12 @@ def reserve_all(
             draft.code = error.code
     tried: dict[bytes, list[int]] = {}
     while needs:
-        untried = len(ranks) - 1 - max(map(len, tried.values()), default=0)
+        untried = len(ranks) - 1 - (max(map(len, tried.values())) if tried else 0)
         has_others = not preferred and replicas == 1 and (untried > 0 or client.has_elsewhere)
         until = client.now + (deadline - client.now) / 2 if has_others else deadline
         failed = yield from _reserve_once(client, needs, until)
+        if not failed:
+            return
         needs = []
         is_early = False
         for draft, rank, code in failed:

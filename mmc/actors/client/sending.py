@@ -60,12 +60,14 @@ def put(
 
     -3014, -3004: no rank that could take it was reached.
     """
+    if not client.has_elsewhere:
+        return (yield from putting.put(client, keys, values, replicas, preferred, deadline))
     are_all_here = all(rank in client.ranks for rank in preferred)
-    is_wide = client.has_elsewhere and (replicas > 1 or not are_all_here)
+    is_wide = replicas > 1 or not are_all_here
     codes = [Code.NO_SUCH_RANK] * len(keys)
     if not is_wide:
         codes = yield from putting.put(client, keys, values, replicas, preferred, deadline)
-        if not (any(code in _NOT_HERE for code in codes) and client.has_elsewhere):
+        if not any(code in _NOT_HERE for code in codes):
             return codes
         if preferred and are_all_here:
             return codes

@@ -160,13 +160,16 @@ class Desk:
 
     def serve(self, now: float) -> list[Effect]:
         """Grant what fits, in order; ask for eviction where it does not."""
+        if not self.relief.queue:
+            self._press(now)
+            return []
         effects: list[Effect] = []
         for waiting in self.relief.take_void():
             effects += self.reception.fail(waiting.request, Code.UNKNOWN_SEQUENCE, "forfeited")
         table = self.keeper.table
         for waiting, granted in self.relief.take_granted(now):
             self._counts["waits"] += waiting.is_considered
-            capacities = tuple(table[record].capacity for record in granted)
+            capacities = tuple([table[record].capacity for record in granted])
             reply = replies.Reserved(tuple(granted), capacities)
             effects += self.reception.reply(waiting.request, reply)
         self._press(now)

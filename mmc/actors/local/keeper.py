@@ -181,6 +181,8 @@ class Keeper:
 
     def retire_refused(self, told: list[Published], codes: Sequence[int]) -> None:
         """Invalidate what the meta service does not know, where it still is what it was told of."""
+        if Code.NOT_FOUND not in codes:
+            return
         refused = [one for one, code in zip(told, codes, strict=False) if code == Code.NOT_FOUND]
         doomed = [
             one.record
@@ -206,6 +208,8 @@ class Keeper:
 
         ``commands`` names, for those that go by command, the number that is to be acknowledged first.
         """
+        if not doomed:
+            return
         segment = self.segment
         for record in doomed:
             owned = self.table[record]

