@@ -1,8 +1,10 @@
-"""How hypothesis searches: the same examples for everybody, unless a longer search is asked for.
+"""How hypothesis searches, and in which order tests run.
 
-``pytest --hypothesis-profile=search`` draws new examples, and many more of them.
+Examples are the same for everybody, unless a longer search is asked for: ``pytest
+--hypothesis-profile=search`` draws new ones, and many more of them.
 """
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -24,3 +26,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("checked")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that may take longer than others come first: the others fill the time of the last of them."""
+    usual = float(config.getini("timeout"))
+
+    def patience(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("timeout")
+        return float(marker.args[0]) if marker else usual
+
+    items.sort(key=patience, reverse=True)
