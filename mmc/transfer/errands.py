@@ -128,9 +128,10 @@ class Fetching(_Whole):
         for block, code in zip(self.blocks, sending.codes, strict=True):
             block.code = told_code(code)
         coming = [block for block in self.blocks if block.code == Code.OK]
+        for block in coming:
+            block.code = Code.UNREACHABLE  # until its bytes are here, and known to be whole
         digests = []
         for block in coming:
-            block.code = Code.UNREACHABLE
             digest = xxh3_64()
             for target in block.targets:
                 yield from stream.fill(target, digest)
