@@ -73,6 +73,18 @@ def ask(
     yield from stream.send_parts([part for part in (before, said, behind) if part is not None])
 
 
+def reason_of(refusal: replies.Failure) -> Code:
+    """Why a request was refused.
+
+    Raises:
+        RemoteProtocolError: for no reason.
+    """
+    code = told_code(refusal.code)
+    if code == Code.OK:
+        raise RemoteProtocolError("a refusal has a reason")
+    return code
+
+
 class _Whole:
     """An errand over a connection of whichever is free, which may be repeated."""
 
@@ -100,7 +112,7 @@ class _Whole:
     def _refused(self, message: Message) -> None:
         if not isinstance(message, replies.Failure):
             raise RemoteProtocolError(f"{type(message).__name__} answers nothing that was asked")
-        self.fail(told_code(message.code))
+        self.fail(reason_of(message))
 
 
 class Fetching(_Whole):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xxhash import xxh3_64
 
 from mmc.errors import Code, RemoteProtocolError, told_code
-from mmc.transfer.errands import ask
+from mmc.transfer.errands import ask, reason_of
 from mmc.wire import blocks, replies
 from mmc.wire.blocks import EARLY_BYTES
 
@@ -160,7 +160,7 @@ class Uploading:
         yield from _send(stream, others, self._early)
         _, begun = yield from stream.receive_message()
         if isinstance(begun, replies.Failure):
-            self.codes = [told_code(begun.code)] * len(drafts)
+            self.codes = [reason_of(begun)] * len(drafts)
             return
         if not isinstance(begun, blocks.Begun) or len(begun.codes) != len(drafts):
             raise RemoteProtocolError("that is no answer to a begin")
