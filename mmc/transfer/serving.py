@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _LONGEST_S = 600.0
 _CLOCK_PER_S = 16
+_VERSION_BITS = 32
+"""Of an object version's birth and position, which share a word of its record."""
 _HELD_BACK_BYTES = 1 << 14
 """So many of the last bytes are copied before they are sent: then all have been read, and it can be said with
 them whether they are whole."""
@@ -214,6 +216,8 @@ class Serving:
             raise RemoteProtocolError("a write is open already")
         if not begin.sizes or min(begin.sizes) < 1:
             raise RemoteProtocolError("objects have bytes")
+        if max(begin.birth, *begin.positions) >> _VERSION_BITS:
+            raise RemoteProtocolError("no record holds such an object version")
         refusal = self._is_refused(begin.segment, len(begin.keys))
         if refusal is not None:
             yield from self._reply(header, refusal)

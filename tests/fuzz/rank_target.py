@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mmc.actors.contract import EVENTS, META, Effect, Send
 from mmc.actors.local import LocalActor
@@ -25,6 +26,11 @@ from tests.fuzz.hostile_frames import draw_frames
 from tests.fuzz.hostile_memory import HostileMemory, scribble_somewhere
 from tests.heap import BOOT, IDENTITY, store
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mmc.segments.layout import Layout
+
 _CONFIG = load_config()
 _WIRE = replace(_CONFIG.wire, window_requests=8, window_bytes=4096, sessions_max=6, replies_max_bytes=8192)
 _LOCAL = replace(_CONFIG.local, report_records=3, waiting_reserves_max=4, bytes_per_record=4096)
@@ -39,11 +45,12 @@ _SIZES = (1, 64, 4096, 20_000, 70_000, 200_000)
 class _Watch:
     """Clients live until they are made to die."""
 
-    def __init__(self) -> None:
+    def __init__(self, clients: Iterable[int]) -> None:
+        self._clients = frozenset(clients)
         self.dead: set[int] = set()
 
     def adopt(self, client: int) -> bool:
-        return client in _CLIENTS and client not in self.dead
+        return client in self._clients and client not in self.dead
 
     def is_dead(self, client: int) -> bool:
         return client in self.dead
@@ -55,15 +62,17 @@ class _Watch:
 class RankScene:
     """A live rank with two clients, and a meta service that answers whatever it is asked."""
 
-    def __init__(self) -> None:
-        """Both clients are let in, and hold records; one object is stored."""
+    def __init__(
+        self, clients: Sequence[int] = _CLIENTS, others: Sequence[int] = (), layout: Layout = _LAYOUT
+    ) -> None:
+        """These clients are let in, and hold records; one object is stored; others may come."""
         numbers = itertools.count(1000)
-        self.memory = HostileMemory(_LAYOUT.total)
-        segment = format_segment(self.memory, _LAYOUT, IDENTITY, BOOT, keep=False)
-        self.watch = _Watch()
-        wanted = requests.Join(
-            ANY_RANK, 0, IDENTITY, BOOT, _LAYOUT.capacity, _LAYOUT.records, "/p", "u", 0, 0
-        )
+        self.layout = layout
+        self.clients = clients
+        self.memory = HostileMemory(layout.total)
+        segment = format_segment(self.memory, layout, IDENTITY, BOOT, keep=False)
+        self.watch = _Watch((*clients, *others))
+        wanted = requests.Join(ANY_RANK, 0, IDENTITY, BOOT, layout.capacity, layout.records, "/p", "u", 0, 0)
         self.actor = LocalActor(
             segment, _LOCAL, _WIRE, _CONFIG.client, lambda: next(numbers), self.watch, wanted
         )
@@ -72,16 +81,18 @@ class RankScene:
         self.admissions = 0
         self.sessions: dict[bytes, tuple[int, int]] = {}
         self._next: dict[bytes, int] = {}
+        self.lines: dict[bytes, list[Frames]] = {}
+        """Routes of who takes its answers as they travel, and what was said to each."""
         self._asked: list[tuple[Header, Message]] = []
         self._take(self.actor.start(self.now))
         self.answer_all()
-        for client in _CLIENTS:
+        for client in self.clients:
             self.greet(client)
             self.tell(self._route(client), requests.Reserve(1, 2, (64, 4096)))
         (record, *_) = self.actor.keeper.reservations.holders()[0].records
         generation = store(segment, record, b"key", 60)
         self.known.words.extend((record, generation))
-        self.tell(self._route(_CLIENTS[0]), requests.Confirm((record,), (generation,)))
+        self.tell(self._route(self.clients[0]), requests.Confirm((record,), (generation,)))
         self.answer_all()
 
     def _route(self, client: int) -> bytes:
@@ -113,6 +124,9 @@ class RankScene:
         answers = []
         for effect in effects:
             if not isinstance(effect, Send):
+                continue
+            if effect.to in self.lines:
+                self.lines[effect.to].append(effect.frames)
                 continue
             header = decode_header(effect.frames)
             message = decode_body(header, effect.frames)
@@ -173,7 +187,7 @@ class RankScene:
         if choices.is_rare(3):
             return draw_frames(choices, self.known, EVENT_KINDS, header)
         actor = self.actor
-        record = choices.below(_LAYOUT.records)
+        record = choices.below(self.layout.records)
         told = actor.keeper.published(record)
         generation = max(0, told.generation - choices.below(2))
         number = choices.word(self.known)
@@ -190,7 +204,7 @@ class RankScene:
         """One thing of all that may happen."""
         match choices.below(9):
             case 0 | 1 | 2:
-                route = self._route(choices.one_of(_CLIENTS))
+                route = self._route(choices.one_of(self.clients))
                 header = self._header(route)
                 if choices.is_rare(6):
                     header = header._replace(
@@ -203,7 +217,7 @@ class RankScene:
             case 3:
                 sizes = tuple(choices.one_of(_SIZES) for _ in range(1 + choices.below(4)))
                 self.tell(
-                    self._route(choices.one_of(_CLIENTS)),
+                    self._route(choices.one_of(self.clients)),
                     requests.Reserve(choices.below(4), 1 + choices.below(len(sizes)), sizes),
                 )
             case 4:
@@ -215,11 +229,11 @@ class RankScene:
             case 6:
                 self.receive(EVENTS, self._event(choices))
             case 7:
-                scribble_somewhere(self.memory, _LAYOUT, choices, self.known)
+                scribble_somewhere(self.memory, self.layout, choices, self.known)
             case _:
                 self.pass_time(choices.one_of(_STEPS_S))
                 if choices.is_rare(8):
-                    self.watch.dead.add(choices.one_of(_CLIENTS))
+                    self.watch.dead.add(choices.one_of(self.clients))
 
     def pass_time(self, seconds: float) -> None:
         """Time passes, and what is due is done."""
@@ -244,9 +258,9 @@ class RankScene:
         for _ in range(4):
             self.answer_all()
             self.pass_time(1.0)
-        answers = self.greet(_CLIENTS[0])
+        answers = self.greet(self.clients[0])
         assert [type(answer) for answer in answers] == [replies.Welcome], answers
-        answers = self.tell(self._route(_CLIENTS[0]), requests.KeepAlive())
+        answers = self.tell(self._route(self.clients[0]), requests.KeepAlive())
         assert answers == [replies.Codes(())]
         self.check()
 

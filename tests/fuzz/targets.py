@@ -13,6 +13,8 @@ TARGETS = {
     "meta": "messages of three peers into a meta service",
     "rank": "messages and stores of strangers into a local service and its segment",
     "client": "answers, events and stores of strangers into a client, its calls and its segments",
+    "data": "bytes of peers into a data server, stores of strangers into its segment",
+    "carrier": "answers of a data server into a client's fetches, probes and uploads",
     "segment": "a segment of arbitrary words under a reader",
 }
 """The name of each is its module's, without ``_target``."""
