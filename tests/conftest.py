@@ -28,12 +28,11 @@ settings.register_profile(
 settings.load_profile("checked")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that may take longer than others come first: the others fill the time of the last of them."""
-    usual = float(config.getini("timeout"))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a timeout of their own come first: the others fill the time of the last of them."""
 
     def patience(item: pytest.Item) -> float:
         marker = item.get_closest_marker("timeout")
-        return float(marker.args[0]) if marker else usual
+        return float(marker.args[0]) if marker else 0.0
 
     items.sort(key=patience, reverse=True)
