@@ -9,11 +9,9 @@
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mmc.segments.layout import WORD
 from mmc.segments.memory import Words
+from tests.word_by_word import WordByWord
 
 Store = tuple[int, int]
 """A word's position and its new value."""
@@ -33,7 +31,7 @@ class _Loads:
         self._store(at, value)
 
 
-class WordMemory:
+class WordMemory(WordByWord):
     """Memory made of nothing but loads and stores of single words."""
 
     writable = True
@@ -42,31 +40,12 @@ class WordMemory:
         """Every access goes through these two."""
         self.words: Words = _Loads(load, store)
 
-    def is_whole(self) -> bool:
-        """Nobody truncates it."""
-        return True
-
     def fence(self) -> None:
         """Nothing waits here."""
 
     def column(self, start: int, stride: int, count: int) -> list[int]:
         """Load ``count`` words, one after the other."""
         return [self.words[start + stride * number] for number in range(count)]
-
-    def array(self, start: int, stride: int, count: int) -> NDArray[np.uint64]:
-        """Load ``count`` words, one after the other."""
-        return np.array(self.column(start, stride, count), np.uint64)
-
-    def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
-        """Load words, one after the other."""
-        positions = start + numbers[..., None] * stride + np.arange(width)
-        words = [self.words[at] for at in positions.ravel().tolist()]
-        return np.array(words, np.uint64).reshape(positions.shape)
-
-    def find(self, sought: bytes, start: int, end: int) -> int:
-        """Search what :meth:`read` gives."""
-        found = self.read(start, end - start).find(sought)
-        return found if found < 0 else start + found
 
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes, word by word."""

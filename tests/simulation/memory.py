@@ -14,10 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tests.simulation.world import World
+from tests.word_by_word import WordByWord
 
 WORD = 8
 _WORD_MASK = (1 << 64) - 1
@@ -173,8 +171,11 @@ class ProcessWords:
         processor.store(self._shared, at, value)
 
 
-class ProcessMemory:
-    """A segment's memory as one process sees it; implements :class:`mmc.segments.memory.Memory`."""
+class ProcessMemory(WordByWord):
+    """A segment's memory as one process sees it; implements :class:`mmc.segments.memory.Memory`.
+
+    Where words are loaded one after the other, it may stall between any two.
+    """
 
     def __init__(self, shared: SharedBytes, processor: Processor, *, writable: bool = True) -> None:
         """``writable``: whether the process mapped it so."""
@@ -182,10 +183,6 @@ class ProcessMemory:
         self._processor = processor
         self.words = ProcessWords(shared, processor)
         self.writable = writable
-
-    def is_whole(self) -> bool:
-        """Nobody truncates it."""
-        return True
 
     def fence(self) -> None:
         """Make all earlier stores visible before any later load."""
@@ -208,10 +205,6 @@ class ProcessMemory:
         rest = start + len(first) * stride
         return first + self._load(rest, stride, count - len(first))
 
-    def array(self, start: int, stride: int, count: int) -> NDArray[np.uint64]:
-        """Load words as :meth:`column` does."""
-        return np.array(self.column(start, stride, count), np.uint64)
-
     def _load(self, start: int, stride: int, count: int) -> list[int]:
         column = self._shared.words[start : start + stride * count : stride].tolist()
         for shared, at, value in self._processor.buffer:
@@ -220,17 +213,6 @@ class ProcessMemory:
                 if position < count:
                     column[position] = value
         return column
-
-    def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
-        """Load word after word, with stalls between them."""
-        positions = start + numbers[..., None] * stride + np.arange(width)
-        words = [self.words[at] for at in positions.ravel().tolist()]
-        return np.array(words, np.uint64).reshape(positions.shape)
-
-    def find(self, sought: bytes, start: int, end: int) -> int:
-        """Search what :meth:`read` gives."""
-        found = self.read(start, end - start).find(sought)
-        return found if found < 0 else start + found
 
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes from byte ``at``, in pieces."""
