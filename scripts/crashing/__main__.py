@@ -17,8 +17,8 @@ import argparse
 import random
 import sys
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
-from mmc import InvalidArgument
 from mmc.config import parse_size
 from scripts.crashing.faults import CLIENT, HOST, draw_faults
 from scripts.crashing.figures import more_than
@@ -29,13 +29,14 @@ from scripts.crashing.load import Settings
 from scripts.crashing.report import Spans, tell
 from scripts.crashing.run import Run
 from scripts.crashing.wide import WideGround
-from scripts.replay.process import ReplayError
-from scripts.replay.stopping import Stopped, StopSignals
+from scripts.replay.exit_status import exit_status
+
+if TYPE_CHECKING:
+    from scripts.replay.stopping import StopSignals
 
 _LIVE_SHARE = 0.4
 _HOSTS_HELP = """so many hosts, as network namespaces, with a local service and a client on each, whose cables
 are cut, too; needs root (0: this host alone)"""
-_FAILED, _SIGNALLED = 1, 128
 
 
 def crash(arguments: argparse.Namespace, stop: StopSignals) -> bool:
@@ -87,13 +88,7 @@ def main() -> int:
     parser.add_argument("--any-rate", action="store_true", help="how fast it goes is no reason to fail")
     parser.add_argument("--logs", default="", help="a directory for the logs of services")
     arguments = parser.parse_args()
-    try:
-        return 0 if crash(arguments, StopSignals()) else _FAILED
-    except (ReplayError, InvalidArgument) as error:
-        print(f"crash: {error}", file=sys.stderr)
-        return _FAILED
-    except Stopped as stopped:
-        return _SIGNALLED + stopped.number
+    return exit_status("crash", lambda stop: crash(arguments, stop))
 
 
 if __name__ == "__main__":

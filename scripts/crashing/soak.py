@@ -28,7 +28,6 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mmc import InvalidArgument
 from mmc.config import parse_size
 from scripts.crashing.curves import Curves, is_memory, save_plot
 from scripts.crashing.figures import files_in, holdings
@@ -37,11 +36,11 @@ from scripts.crashing.ground import Ground
 from scripts.crashing.ledger import STORED, Ledger
 from scripts.crashing.load import Settings
 from scripts.crashing.verdict import judge
-from scripts.replay.process import ReplayError
-from scripts.replay.stopping import Stopped, StopSignals
+from scripts.replay.exit_status import exit_status
 
 if TYPE_CHECKING:
     from mmc.wire.replies import StatusReport
+    from scripts.replay.stopping import StopSignals
 
 _LIVE_SHARE = 0.4
 _WARM_UP_SHARE = 0.25
@@ -52,7 +51,6 @@ _MIB = 1 << 20
 _STAYING = "client that stays"
 _OF_META = ("sessions", "leased", "unconfirmed", "objects")
 _OF_RANKS = ("used_bytes", "reserved_bytes", "quarantined_bytes", "objects", "clients", "waiting_reserves")
-_FAILED, _SIGNALLED = 1, 128
 
 
 class Soak:
@@ -195,13 +193,7 @@ def main() -> int:
     parser.add_argument("--csv", default="", help="a file for the curves")
     parser.add_argument("--plot", default="", help="a picture of them, with mmc[bench]")
     arguments = parser.parse_args()
-    try:
-        return 0 if soak(arguments, StopSignals()) else _FAILED
-    except (ReplayError, InvalidArgument) as error:
-        print(f"soak: {error}", file=sys.stderr)
-        return _FAILED
-    except Stopped as stopped:
-        return _SIGNALLED + stopped.number
+    return exit_status("soak", lambda stop: soak(arguments, stop))
 
 
 if __name__ == "__main__":

@@ -21,14 +21,15 @@ from mmc.config import parse_size
 from scripts.overload.figures import table
 from scripts.overload.load import READY, Settings
 from scripts.replay.cluster import Cluster
-from scripts.replay.process import Child, ReplayError
+from scripts.replay.exit_status import exit_status
+from scripts.replay.process import Child
 from scripts.replay.room import size_text
-from scripts.replay.stopping import Stopped, StopSignals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scripts.overload.figures import Times
+    from scripts.replay.stopping import StopSignals
 
 _KIB = 1 << 10
 _CLASSES = ((4 * _KIB, 40), (64 * _KIB, 30), (1024 * _KIB, 20), (8192 * _KIB, 7), (32768 * _KIB, 3))
@@ -37,7 +38,6 @@ _SHARE_PERCENT = 55
 _FILL_PERCENT = 110
 _FILL_TOGETHER = 64
 _STOP_S = 15.0
-_FAILED, _SIGNALLED = 1, 128
 
 
 class Hand:
@@ -111,7 +111,7 @@ def _orders(
     return [chance.choices(sizes, weights, k=count) for _ in range(writers)]
 
 
-def _measure(arguments: argparse.Namespace, stop: StopSignals) -> int:
+def _measure(arguments: argparse.Namespace, stop: StopSignals) -> bool:
     classes = _CLASSES[: len(_CLASSES) if arguments.sizes == "mixed" else _SMALL]
     unfilled: Times = {}
     full: Times = {}
@@ -151,7 +151,7 @@ def _measure(arguments: argparse.Namespace, stop: StopSignals) -> int:
           f"{evicted / count:.2f} a put; reader: {seen['probes']} probes, {seen['wrong']} wrong")  # fmt: skip
     print("cpu: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in used.items()))
     print(f"{load.puts} puts, {sum(load.failed.values())} failed {load.failed or ''}".rstrip())
-    return _FAILED if load.failed or seen["wrong"] else 0
+    return not (load.failed or seen["wrong"])
 
 
 def _size(text: str) -> int:
@@ -183,14 +183,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.bytes_per_record:
         os.environ["MMC_LOCAL_BYTES_PER_RECORD"] = str(arguments.bytes_per_record)
-    stop = StopSignals()
-    try:
-        return _measure(arguments, stop)
-    except ReplayError as error:
-        print(f"pressure: {error}", file=sys.stderr)
-        return _FAILED
-    except Stopped as signalled:
-        return _SIGNALLED + signalled.number
+    return exit_status("pressure", lambda stop: _measure(arguments, stop))
 
 
 if __name__ == "__main__":

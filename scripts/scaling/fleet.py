@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from mmc.bench.raw_session import RawSession
+from mmc.config import load_config
 from mmc.identifiers import ANY_RANK
 from mmc.wire import replies, requests
 from mmc.wire.codec import decode_body, decode_header
@@ -20,7 +21,7 @@ from mmc.wire.operations import PeerKind
 from mmc.wire.shapes import Raw
 from mmc.wire.topics import MEMBER, evict_topic, lease_topic
 from mmc.zeromq.chance import random63
-from mmc.zeromq.sockets import receive_frames
+from mmc.zeromq.sockets import SUB, connect, make_socket, receive_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,9 +48,9 @@ class Ears:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str, topics: Sequence[bytes]) -> None:
         """Hear these topics."""
-        self._socket = context.socket(zmq.SUB)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.connect(url)
+        config = load_config()
+        self._socket = make_socket(context, SUB, config.wire, config.broker)
+        connect(self._socket, url, "events_url")
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic)
 
