@@ -1,4 +1,4 @@
-"""A segment that is truncated or removed while its rank sends it to another host, or receives into it."""
+"""A segment that is truncated or removed while its rank sends it to another host."""
 
 from __future__ import annotations
 
