@@ -88,14 +88,14 @@ class Connections:
     def give_back(self, stream: Stream, *, keep: bool) -> None:
         """Its user is done; ``keep``: nothing is on its way in either direction."""
         with self._freed:
-            url = self._used.pop(stream)
-            lane = self._lanes[url]
+            lane = self._lanes[self._used.pop(stream)]
             has_room = lane.used + len(lane.idle) <= self._limits.connections_per_rank
             if keep and has_room and not self._is_closed:
                 lane.idle.append((stream, self._now()))
             else:
                 stream.close()
-        self._let_go(url)
+            lane.used -= 1
+            self._freed.notify_all()
 
     def _let_go(self, url: str) -> None:
         with self._freed:

@@ -148,7 +148,7 @@ class Fetching(_Whole):
             for target in block.targets:
                 yield from stream.fill(target, digest)
             digests.append(digest.intdigest())
-        _, sent = yield from stream.receive_message()
+        _, sent = yield from stream.receive_message(at_once=True)
         if not isinstance(sent, blocks.Sent) or len(sent.codes) != len(coming):
             raise RemoteProtocolError("bytes are followed by what became of them")
         for block, digest_here, code, digest_there in zip(

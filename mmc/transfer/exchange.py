@@ -26,7 +26,7 @@ _WAIT_S = 0.02
 class _Going:
     """An errand that has begun."""
 
-    __slots__ = ("begun", "errand", "is_kept", "is_new", "received", "stream", "talk", "watched")
+    __slots__ = ("begun", "errand", "is_kept", "is_new", "received", "stream", "talk", "wanted", "watched")
 
     def __init__(self, errand: Errand, stream: Stream, *, is_new: bool, now: Callable[[], float]) -> None:
         self.errand = errand
@@ -35,6 +35,7 @@ class _Going:
         self.talk: Waits[None] = errand.talk(stream, now)
         self.received = stream.received
         self.begun = now()
+        self.wanted = 0
         self.watched = 0
 
 
@@ -64,7 +65,6 @@ class Exchange:
             while self._errands or self._going:
                 self._begin_what_can()
                 self._wait()
-                self._end_the_late()
         finally:
             for going in list(self._going.values()):
                 self._fail(going, Code.INTERNAL)
@@ -101,7 +101,7 @@ class Exchange:
 
     def _go_on(self, going: _Going) -> None:
         try:
-            events = next(going.talk)
+            going.wanted = next(going.talk)
         except StopIteration:
             self._leave(going)
             if not going.errand.done(going.stream):
@@ -109,13 +109,8 @@ class Exchange:
             return
         except CacheError:  # what the peer says is no answer
             self._fail(going, Code.UNREACHABLE)
-            return
         except OSError:
             self._lose(going)
-            return
-        if events != going.watched:
-            self._poll.register(going.stream, events)
-            going.watched = events
 
     def _wait(self) -> None:
         """Wait for sockets; for a free connection only where nothing else is going on."""
@@ -123,12 +118,19 @@ class Exchange:
             if self._errands:
                 self._connections.wait(_WAIT_S)
             return
-        due = min([self._due(going) for going in self._going.values()])
+        every = list(self._going.values())
+        due = min([self._due(going) for going in every])
         seconds = max(0.0, due - self._now())
         if self._errands:
             seconds = min(seconds, _WAIT_S)
+        for going in every:
+            if going.wanted != going.watched:
+                self._poll.register(going.stream, going.wanted)
+                going.watched = going.wanted
         for descriptor, _ in self._poll.poll(seconds * 1000):
             self._go_on(self._going[descriptor])
+        if self._now() >= due:
+            self._end_the_late()
 
     def _due(self, going: _Going) -> float:
         """When it has to be done; before the first byte has moved, when it has to be connected."""

@@ -260,7 +260,7 @@ class Serving:
             yield from self.stream.fill(target, digest)
             digests.append(digest.intdigest())
             host.counters["remote_written_bytes"] += draft.size
-        _, landed = yield from self.stream.receive_message()
+        _, landed = yield from self.stream.receive_message(at_once=True)
         if not isinstance(landed, blocks.Landed) or len(landed.digests) != len(granted):
             raise RemoteProtocolError("bytes are followed by their digests")
         for draft, ours, theirs in zip(granted, digests, landed.digests, strict=True):

@@ -2,10 +2,12 @@
 
 1. What may have to wait is a generator that tries first, and yields ``READ`` or ``WRITE`` when the socket has
    to be waited for.  Whoever drives it waits for several at once, and until a deadline.
+   Only an answer is waited for before it is tried: nobody has it yet.
 2. Bytes are received straight into where they belong and sent from where they lie.  A digest is fed with each
    part as it comes and goes, while that is in cache.
 3. A message is a prefix, a header and a body.  Whatever else arrives is a
    :class:`~mmc.errors.RemoteProtocolError`, and a connection that ended an :class:`OSError`.
+4. Most messages are short and have been seen before.  What they mean is remembered.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import contextlib
 import select
 import socket
 from collections.abc import Generator, Sequence
+from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -33,6 +36,9 @@ _PREFIX = Struct("!4sHI")
 _MAGIC = b"MMC\x01"
 _LONGEST_BODY = 8 << 20
 _AHEAD_BYTES = 4096
+_SHORT_BYTES = 32
+_REMEMBERED = 256
+_CLOSED = "the peer has closed the connection"
 
 
 class Digest(Protocol):
@@ -56,9 +62,13 @@ class Stream:
         self._ahead = memoryview(bytearray(_AHEAD_BYTES))
         self._start = 0
         self._end = 0
-        self.moved = 0
         self.received = 0
         self.sent = 0
+
+    @property
+    def moved(self) -> int:
+        """Bytes that came and went."""
+        return self.received + self.sent
 
     def fileno(self) -> int:
         """The descriptor; -1 once closed."""
@@ -76,36 +86,43 @@ class Stream:
         """Send messages and bytes, one after the other, at once."""
         yield from self._send_all([memoryview(part) for part in parts if len(part)])
 
-    def receive_message(self) -> Waits[tuple[Header, Message]]:
-        """The next message.
+    def receive_message(self, *, at_once: bool = False) -> Waits[tuple[Header, Message]]:
+        """The next message; ``at_once``: it comes with what was received last, else the socket is waited for.
 
         Raises:
             RemoteProtocolError: it is none.
         """
+        if not at_once and self._start == self._end:
+            yield READ
         prefix = yield from self._take(_PREFIX.size)
         magic, header_bytes, body_bytes = _PREFIX.unpack(prefix)
         if magic != _MAGIC or header_bytes > MAX_HEADER_BYTES or body_bytes > _LONGEST_BODY:
             raise RemoteProtocolError("not a message of a data connection")
-        first = bytes((yield from self._take(header_bytes)))
-        header = decode_header((first,))
-        body = bytes((yield from self._take(body_bytes)))
-        return header, decode_body(header, (first, body))
+        size = header_bytes + body_bytes
+        whole = self._cut(size) if self._end - self._start >= size else (yield from self._take(size))
+        header = _header_of(whole[:header_bytes])
+        body = whole[header_bytes:]
+        if body_bytes <= _SHORT_BYTES:
+            return header, _short_message(header.operation, body)
+        return header, decode_body(header, (b"", body))
 
-    def _take(self, size: int) -> Waits[memoryview]:
-        """The next so many bytes, through what was read ahead; good until the next is asked for."""
-        if size > _AHEAD_BYTES:
-            whole = memoryview(bytearray(size))
-            yield from self.fill(whole)
-            return whole
-        if self._end - self._start < size and self._start:
-            left = self._end - self._start
-            self._ahead[:left] = bytes(self._ahead[self._start : self._end])
-            self._start, self._end = 0, left
-        while self._end - self._start < size:
-            self._end += yield from self._receive(self._ahead[self._end :])
+    def _take(self, size: int) -> Waits[bytes]:
+        """The next so many bytes; what else has come is read ahead."""
+        if self._start == self._end and size <= _AHEAD_BYTES:
+            self._start = 0
+            self._end = 0
+            self._end = yield from self._receive(self._ahead)
+        if self._end - self._start >= size:
+            return self._cut(size)
+        whole = bytearray(size)
+        yield from self.fill(memoryview(whole))
+        return bytes(whole)
+
+    def _cut(self, size: int) -> bytes:
+        """So many bytes of those that were read ahead."""
         at = self._start
         self._start += size
-        return self._ahead[at : at + size]
+        return bytes(self._ahead[at : at + size])
 
     # Bytes
 
@@ -117,9 +134,16 @@ class Stream:
             self._start += at
             if digest is not None:
                 digest.update(target[:at])
-        size, step = len(target), self.step
+        size, step, receive = len(target), self.step, self._socket.recv_into
         while at < size:
-            count = yield from self._receive(target[at : at + step])
+            try:
+                count = receive(target[at : at + step])
+            except BlockingIOError:
+                yield READ
+                continue
+            if not count:
+                raise ConnectionResetError(_CLOSED)
+            self.received += count
             if digest is not None:
                 digest.update(target[at : at + count])
             at += count
@@ -149,9 +173,8 @@ class Stream:
                 yield READ
                 continue
             if not count:
-                raise ConnectionResetError("the peer has closed the connection")
+                raise ConnectionResetError(_CLOSED)
             self.received += count
-            self.moved += count
             return count
 
     def _send_all(self, parts: Sequence[memoryview]) -> Waits[None]:
@@ -163,7 +186,6 @@ class Stream:
                 yield WRITE
                 continue
             self.sent += count
-            self.moved += count
             while left and count >= len(left[0]):
                 count -= len(left.pop(0))
             if left and count:
@@ -193,6 +215,16 @@ class Stream:
     def close(self) -> None:
         """Close; nothing happens the second time."""
         self._socket.close()
+
+
+@lru_cache(_REMEMBERED)
+def _header_of(first: bytes) -> Header:
+    return decode_header((first,))
+
+
+@lru_cache(_REMEMBERED)
+def _short_message(operation: int, body: bytes) -> Message:
+    return decode_body(Header(operation), (b"", body))
 
 
 def message_bytes(header: Header, message: Message) -> bytes:
