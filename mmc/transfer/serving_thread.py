@@ -117,6 +117,8 @@ class ServingThread:
         self._poll.register(self._wake, select.EPOLLIN)
         self._stopping = False
         self._look_at = math.inf
+        self._has_used_proxy = False
+        self._proxy_due = math.inf
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __len__(self) -> int:
@@ -150,6 +152,7 @@ class ServingThread:
         if self._agent is None:
             self._agent = self._open_agent()
             self._poll.register(self._agent.fileno(), select.EPOLLIN)
+        self._has_used_proxy = True
         return self._agent.proxy
 
     # The loop
@@ -162,7 +165,7 @@ class ServingThread:
             self._close()
 
     def _turn(self) -> None:
-        due = min(self._look_at, self._proxy_due())
+        due = min(self._look_at, self._proxy_due)
         for descriptor, _ in self._poll.poll(None if due == math.inf else max(0.0, due - self.now())):
             if descriptor == self._wake:
                 os.eventfd_read(self._wake)
@@ -172,13 +175,12 @@ class ServingThread:
                     self._go_on(peer)
                 else:  # nothing but its end is watched for
                     self._end(peer)
-        self._serve_proxy()
+            else:  # the rank has spoken
+                self._has_used_proxy = self._agent is not None
         if self._look_at <= self.now():
             self._end_the_late()
-
-    def _proxy_due(self) -> float:
-        deadline = None if self._agent is None else self._agent.proxy.next_deadline()
-        return math.inf if deadline is None else deadline
+        if self._has_used_proxy or self._proxy_due <= self.now():
+            self._serve_proxy()
 
     def _take_new(self) -> None:
         while self._new:
@@ -211,10 +213,9 @@ class ServingThread:
     def _serve_proxy(self) -> None:
         """See to the line to the rank, and go on with whom it has answered."""
         agent = self._agent
-        if agent is None:
-            return
+        assert agent is not None
         proxy = agent.proxy
-        if self._proxy_due() <= self.now():
+        if self._proxy_due <= self.now():
             proxy.expire(self.now())
         while True:
             for call in proxy.take_done(self.now()):
@@ -227,7 +228,10 @@ class ServingThread:
             for frames in heard:
                 proxy.receive(frames, self.now())
             if not heard and not unsent:
-                return
+                break
+        deadline = proxy.next_deadline()
+        self._proxy_due = math.inf if deadline is None else deadline
+        self._has_used_proxy = False
 
     # Time
 
