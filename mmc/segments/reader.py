@@ -73,11 +73,10 @@ class Reader:
             return hit
         hashed = key_hash(key)
         for segment in self._segments_for(hashed):
-            for record in index.candidates(segment, hashed):
-                hit = check(segment, record, key, hashed)
-                if hit is not None:
-                    self.remember(key, hit)
-                    return hit
+            hit = find(segment, key, hashed)
+            if hit is not None:
+                self.remember(key, hit)
+                return hit
         return None
 
     def has(self, key: bytes, clock: int) -> bool:
@@ -120,6 +119,15 @@ class Reader:
             return self._in_order
         home = self.segments[home_of(hashed, self._ranks)]
         return [home, *(segment for segment in self._in_order if segment is not home)]
+
+
+def find(segment: Segment, key: bytes, hashed: int) -> Hit | None:
+    """The readable object of this key in a segment, if its index leads to one."""
+    for record in index.candidates(segment, hashed):
+        hit = check(segment, record, key, hashed)
+        if hit is not None:
+            return hit
+    return None
 
 
 def check(segment: Segment, record: int, key: bytes, hashed: int) -> Hit | None:

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from mmc.transfer.connections import Connections
-from mmc.transfer.errands import Fetching, Probing
+from mmc.transfer.errands import Fetching, Probing, Seeking
 from mmc.transfer.exchange import Exchange
 from mmc.transfer.uploading import Uploading
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mmc.actors.client.draft import Draft
-    from mmc.actors.client.far import Block
+    from mmc.actors.client.far import Block, Guess
     from mmc.identifiers import Member
     from mmc.limits import DataLimits
     from mmc.transfer.errands import Errand
@@ -55,6 +55,15 @@ class Carrier:
             self._limits.request_bytes,
         )
         return [Fetching(member, part, until, self._count) for part in parts]
+
+    def seek(self, member: Member, guesses: Sequence[Guess], until: float) -> list[Errand]:
+        """Have objects brought here that may be there."""
+        most = self._limits.request_bytes
+        parts = _parts(guesses, [g.size for g in guesses], self._limits.blocks_per_request, most)
+        return [
+            Seeking(member, part, max(most, sum([g.size for g in part])), until, self._count)
+            for part in parts
+        ]
 
     def probe(self, member: Member, blocks: Sequence[Block], until: float) -> list[Errand]:
         """Have it said which blocks are published."""

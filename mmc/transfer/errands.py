@@ -17,7 +17,7 @@ from mmc.wire.codec import Header
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mmc.actors.client.far import Block
+    from mmc.actors.client.far import Block, Guess
     from mmc.identifiers import Member
     from mmc.transfer.stream import Stream, Waits
     from mmc.wire.operations import Message
@@ -115,7 +115,34 @@ class _Whole:
         self.fail(reason_of(message))
 
 
-class Fetching(_Whole):
+class _Receiving(_Whole):
+    """Receives objects into the buffers of blocks."""
+
+    def _receive(self, stream: Stream) -> Waits[None]:
+        """Receive the blocks whose code is 0, and compare them with what was sent."""
+        coming = [block for block in self.blocks if block.code == Code.OK]
+        digests = []
+        for block in coming:
+            block.code = Code.UNREACHABLE  # until its bytes are here, and known to be whole
+        for block in coming:
+            digest = xxh3_64()
+            for target in block.targets:
+                yield from stream.fill(target, digest)
+            digests.append(digest.intdigest())
+        _, sent = yield from stream.receive_message(at_once=True)
+        if not isinstance(sent, blocks.Sent) or len(sent.codes) != len(coming):
+            raise RemoteProtocolError("bytes are followed by what became of them")
+        for block, digest_here, code, digest_there in zip(
+            coming, digests, sent.codes, sent.digests, strict=True
+        ):
+            if code == Code.OK and digest_here != digest_there:
+                self._count("remote_damaged", 1)
+                continue
+            block.code = told_code(code)
+            self._count("remote_read_bytes", block.place.size)
+
+
+class Fetching(_Receiving):
     """Has objects sent into the buffers of blocks."""
 
     @property
@@ -139,26 +166,50 @@ class Fetching(_Whole):
             return
         for block, code in zip(self.blocks, sending.codes, strict=True):
             block.code = told_code(code)
-        coming = [block for block in self.blocks if block.code == Code.OK]
-        for block in coming:
-            block.code = Code.UNREACHABLE  # until its bytes are here, and known to be whole
-        digests = []
-        for block in coming:
-            digest = xxh3_64()
-            for target in block.targets:
-                yield from stream.fill(target, digest)
-            digests.append(digest.intdigest())
-        _, sent = yield from stream.receive_message(at_once=True)
-        if not isinstance(sent, blocks.Sent) or len(sent.codes) != len(coming):
-            raise RemoteProtocolError("bytes are followed by what became of them")
-        for block, digest_here, code, digest_there in zip(
-            coming, digests, sent.codes, sent.digests, strict=True
+        yield from self._receive(stream)
+
+
+class Seeking(_Receiving):
+    """Has objects sent that may be there, as they are found by their keys."""
+
+    def __init__(
+        self, member: Member, wanted: Sequence[Guess], most: int, until: float, count: Count
+    ) -> None:
+        """At most ``most`` bytes come."""
+        super().__init__(member, wanted, until, count)
+        self._guesses = wanted
+        self._most = most
+
+    @property
+    def size(self) -> int:
+        """Bytes that arrive if all is there."""
+        return sum([guess.size for guess in self._guesses])
+
+    def talk(self, stream: Stream, now: Callable[[], float]) -> Waits[None]:
+        """Ask, make room, receive, compare."""
+        seek = blocks.Seek(
+            self.member.segment,
+            self._most,
+            tuple([guess.key for guess in self._guesses]),
+            tuple([guess.size for guess in self._guesses]),
+        )
+        yield from ask(stream, seek, self.until, now)
+        _, sought = yield from stream.receive_message()
+        if not isinstance(sought, blocks.Sought) or len(sought.codes) != len(self._guesses):
+            self._refused(sought)
+            return
+        if sum(sought.sizes) > self._most:
+            raise RemoteProtocolError("more is sent than was asked for")
+        for guess, code, record, generation, size in zip(
+            self._guesses, sought.codes, sought.records, sought.generations, sought.sizes, strict=True
         ):
-            if code == Code.OK and digest_here != digest_there:
-                self._count("remote_damaged", 1)
-                continue
-            block.code = told_code(code)
-            self._count("remote_read_bytes", block.place.size)
+            if code == Code.OK:
+                if size < 1 or guess.size not in (0, size):
+                    raise RemoteProtocolError("an object of another size is sent")
+                guess.found(record, generation, size)
+        for guess, code in zip(self._guesses, sought.codes, strict=True):
+            guess.code = told_code(code)
+        yield from self._receive(stream)
 
 
 class Probing(_Whole):

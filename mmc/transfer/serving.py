@@ -16,15 +16,17 @@ from xxhash import xxh3_64
 from mmc.actors.client.calls import Call
 from mmc.actors.client.draft import Draft
 from mmc.errors import Code, RemoteProtocolError
-from mmc.identifiers import ObjectVersion
+from mmc.identifiers import ObjectVersion, key_hash
 from mmc.segments import records
-from mmc.segments.reader import Hit, has_passed, hit_at, touch
+from mmc.segments.reader import Hit, find, has_passed, hit_at, touch
 from mmc.transfer.stream import message_bytes
 from mmc.wire import blocks, replies
 from mmc.wire.blocks import EARLY_BYTES
 from mmc.wire.codec import Header
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mmc.actors.client.proxy import Proxy
     from mmc.limits import DataLimits
     from mmc.segments.layout import Segment
@@ -115,6 +117,8 @@ class Serving:
         match message:
             case blocks.Fetch() as fetch:
                 yield from self._fetch(header, fetch)
+            case blocks.Seek() as seek:
+                yield from self._seek(header, seek)
             case blocks.Probe() as probe:
                 yield from self._reply(header, self._probe(probe))
             case blocks.Begin() as begin:
@@ -150,6 +154,15 @@ class Serving:
             return None
         return hit_at(segment, record, generation)
 
+    def _look_for(self, key: bytes) -> Hit | None:
+        """The published object of this key, while this rank is known to be trusted with it."""
+        segment = self._host.segment
+        hit = find(segment, key, key_hash(key))
+        if hit is None:
+            return None
+        term = records.term_of(segment, hit.record)
+        return hit if segment.serves(term, segment.id, self._host.now()) else None
+
     def _probe(self, probe: blocks.Probe) -> Message:
         refusal = self._is_refused(probe.segment, len(probe.records))
         if refusal is not None:
@@ -173,7 +186,36 @@ class Serving:
             else:
                 codes.append(Code.OK)
                 hits.append(hit)
-        opening = message_bytes(_answering(header), blocks.Sending(tuple(codes)))
+        yield from self._send(header, blocks.Sending(tuple(codes)), hits)
+
+    def _seek(self, header: Header, seek: blocks.Seek) -> Talk:
+        refusal = self._is_refused(seek.segment, len(seek.keys))
+        if refusal is not None:
+            yield from self._reply(header, refusal)
+            return
+        left = seek.most
+        found: list[Hit | None] = []
+        for key, size in zip(seek.keys, seek.sizes, strict=True):
+            hit = self._look_for(key)
+            if hit is not None and (size not in (0, hit.size) or hit.size > left):
+                hit = None
+            left -= hit.size if hit is not None else 0
+            found.append(hit)
+        sought = blocks.Sought(
+            tuple([int(Code.OK if hit is not None else Code.NOT_FOUND) for hit in found]),
+            tuple([hit.record if hit is not None else 0 for hit in found]),
+            tuple([hit.generation if hit is not None else 0 for hit in found]),
+            tuple([hit.size if hit is not None else 0 for hit in found]),
+        )
+        yield from self._send(header, sought, [hit for hit in found if hit is not None])
+
+    def _send(self, header: Header, message: Message, hits: Sequence[Hit]) -> Talk:
+        """Send a message, objects, and what became of them.
+
+        What was never sent is hashed behind the kernel's copy of it, while that travels.
+        """
+        opening = message_bytes(_answering(header), message)
+        step = self._limits.step_bytes
         outcomes: list[int] = []
         digests: list[int] = []
         ending = b""
@@ -182,14 +224,12 @@ class Serving:
             digest = None if known is not None else xxh3_64()
             whole = self._host.memory.view(hit.at, hit.size)
             held_back = min(_HELD_BACK_BYTES, hit.size) if number == len(hits) else 0
-            rest = whole[: hit.size - held_back]
-            if opening and rest:
-                first, rest = rest[: self._limits.step_bytes], rest[self._limits.step_bytes :]
-                if digest is not None:
-                    digest.update(first)
-                yield from self.stream.send_parts((opening, first))
+            for at in range(0, hit.size - held_back, step):
+                part = whole[at : min(at + step, hit.size - held_back)]
+                yield from self.stream.send_parts((opening, part))
                 opening = b""
-            yield from self.stream.send(rest, digest)
+                if digest is not None:
+                    digest.update(part)
             ending = bytes(whole[hit.size - held_back :])
             if digest is not None:
                 digest.update(ending)

@@ -3,6 +3,7 @@
 They travel over a connection of their own, one request at a time, and bytes follow some of them as they are:
 
 - *Fetch* is answered by *Sending*, the bytes of every block whose code is 0, and *Sent*.
+- *Seek* is answered by *Sought*, the bytes of every object whose code is 0, and *Sent*.
 - *Begin* is followed by the first bytes of its first block, ``EARLY_BYTES`` or as many as it has, which are
   dropped if that block is refused.  It is answered by *Begun*, upon which the rest of
   the granted blocks follows, and *Landed*.
@@ -42,6 +43,21 @@ class Probe(Message):
     segment: Uint
     records: Uints
     generations: Uints
+
+
+@dataclass(slots=True)
+class Seek(Message):
+    """Send the objects of these keys that are published here, of these sizes in bytes, or 0: of any size.
+
+    All together have at most ``most`` bytes; what would be beyond is not sent.
+    """
+
+    operation = Operation.SEEK
+    aligned = ("keys", "sizes")
+    segment: Uint
+    most: Uint
+    keys: Keys
+    sizes: Uints
 
 
 @dataclass(slots=True)
@@ -110,6 +126,18 @@ class Sent(Message):
 
 
 @dataclass(slots=True)
+class Sought(Message):
+    """Per key 0, its bytes follow, and where they lie; or -3007, nothing like that is here."""
+
+    operation = Operation.SOUGHT
+    aligned = ("codes", "records", "generations", "sizes")
+    codes: Codes_
+    records: Uints
+    generations: Uints
+    sizes: Uints
+
+
+@dataclass(slots=True)
 class Begun(Message):
     """Per block 0 or why not, its record, and the generation that it will be published in."""
 
@@ -120,5 +148,5 @@ class Begun(Message):
     generations: Uints
 
 
-REQUESTS_TO_DATA = (Fetch, Probe, Begin, Landed, Publish, Abandon)
-REPLIES_OF_DATA = (Sending, Sent, Begun)
+REQUESTS_TO_DATA = (Fetch, Probe, Seek, Begin, Landed, Publish, Abandon)
+REPLIES_OF_DATA = (Sending, Sent, Begun, Sought)

@@ -44,6 +44,7 @@ class Operation(IntEnum):
     LANDED = 51
     PUBLISH = 52
     ABANDON = 53
+    SEEK = 54
     COMMANDS = 64
     MEMBER_CHANGE = 65
     WELCOME = 129
@@ -59,6 +60,7 @@ class Operation(IntEnum):
     SENDING = 144
     SENT = 145
     BEGUN = 146
+    SOUGHT = 147
     FAILURE = 255
 
 

@@ -152,10 +152,43 @@ def test_a_write_larger_than_the_pool_is_refused_and_its_early_bytes_dropped() -
             assert peer.begin(b"k", CONTENT).codes == (Code.OK,)
 
 
+def test_objects_are_sent_by_their_keys() -> None:
+    """Whoever asks by key is told where each object lies that is here, has its size and fits, and gets it."""
+    with Cluster(1) as cluster:
+        client = cluster.client()
+        client.put_batch(["a", "b"], [b"first", b"second"])
+        hits = [client.connection.actor.reader.locate(key) for key in (b"a", b"b")]
+        a, b = (hit for hit in hits if hit is not None)
+        with DataPeer(client) as peer:
+            for most, sizes, wanted in (
+                (11, (0, 0, 0), (a, None, b)),
+                (11, (5, 0, 6), (a, None, b)),
+                (10, (0, 0, 0), (a, None, None)),
+                (11, (6, 6, 6), (None, None, b)),
+            ):
+                sought = peer.ask(blocks.Seek(peer.segment, most, (b"a", b"none", b"b"), sizes))
+                assert sought == blocks.Sought(
+                    tuple(Code.OK if hit else Code.NOT_FOUND for hit in wanted),
+                    tuple(hit.record if hit else 0 for hit in wanted),
+                    tuple(hit.generation if hit else 0 for hit in wanted),
+                    tuple(hit.size if hit else 0 for hit in wanted),
+                )
+                sent = []
+                for hit in wanted:
+                    content = memoryview(bytearray(hit.size if hit else 0))
+                    peer.receive(content)
+                    sent += [xxh3_64_intdigest(content)] if hit else []
+                assert peer.hear() == blocks.Sent((Code.OK,) * len(sent), tuple(sent))
+
+
 def other_segment(peer: DataPeer) -> list[Message]:
     """Requests that mean another rank."""
     other = peer.segment ^ 1
-    return [blocks.Fetch(other, (0,), (2,), (1,)), blocks.Probe(other, (0,), (2,))]
+    return [
+        blocks.Fetch(other, (0,), (2,), (1,)),
+        blocks.Probe(other, (0,), (2,)),
+        blocks.Seek(other, 1, (b"k",), (1,)),
+    ]
 
 
 def test_another_segment_is_not_served() -> None:

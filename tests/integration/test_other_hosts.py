@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from xxhash import xxh3_64_intdigest
 
+from mmc.client import Client
 from mmc.errors import CacheError, Code, NotFound
 from tests.integration.processes import (
     Cluster,
@@ -73,6 +74,30 @@ def test_what_was_just_put_beside_the_rank_is_read_from_afar() -> None:
             assert far.get(f"k{at}") == content_of(f"k{at}")
             far.put(f"f{at}", content_of(f"f{at}"))
             assert near.get(f"f{at}") == content_of(f"f{at}")
+
+
+def test_a_first_read_where_keys_prefer_to_lie_asks_no_meta_service() -> None:
+    """What a client without a rank has put is found by another without a look-up, alone and in a batch."""
+    with Cluster(2) as cluster:
+        writer, reader = cluster.far_client(), cluster.far_client()
+        keys = [f"k{at}" for at in range(40)]
+        assert set(writer.put_batch(keys, [content_of(key) for key in keys])) == {Code.OK}
+        before = looked_up(reader)
+        for key in keys[:8]:
+            target = bytearray(len(content_of(key)))
+            reader.get_into(key, target)
+            assert target == content_of(key)
+        assert reader.get_batch(keys[8:]) == [content_of(key) for key in keys[8:]]
+        assert looked_up(reader) == before
+        with pytest.raises(NotFound):
+            reader.get("none")
+        assert looked_up(reader) == before + 1
+
+
+def looked_up(client: Client) -> int:
+    """How many look-ups the meta service has answered."""
+    counters = dict(client.status().counters)
+    return counters["query_requests"] + counters["batch_query_requests"]
 
 
 def test_counters_tell_the_bytes_that_travelled() -> None:

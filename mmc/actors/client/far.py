@@ -12,7 +12,7 @@ from mmc.actors.client.draft import Replica
 from mmc.errors import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mmc.actors.client.calls import Work
     from mmc.actors.client.draft import Draft
@@ -48,6 +48,28 @@ class Block:
         self.place = place
         self.targets = targets
         self.code = Code.UNREACHABLE
+
+
+class Guess(Block):
+    """One object that may lie on a rank; once it is there, ``place`` says where.
+
+    ``size``: its bytes, 0 if they are not known.  ``buffers`` gives what holds so many.
+    """
+
+    __slots__ = ("buffers", "key", "size")
+
+    def __init__(
+        self, member: Member, key: bytes, size: int, buffers: Callable[[int], Sequence[memoryview]]
+    ) -> None:
+        super().__init__(Place(member, 0, 0, size), ())
+        self.key = key
+        self.size = size
+        self.buffers = buffers
+
+    def found(self, record: int, generation: int, size: int) -> None:
+        """It is there, and comes."""
+        self.place = Place(self.place.member, record, generation, size)
+        self.targets = self.buffers(size)
 
 
 Errand = object
@@ -95,6 +117,10 @@ class Carrier(Protocol):
 
     def fetch(self, member: Member, blocks: Sequence[Block], until: float) -> Sequence[Errand]:
         """Have blocks brought here, by a time."""
+        ...
+
+    def seek(self, member: Member, guesses: Sequence[Guess], until: float) -> Sequence[Errand]:
+        """Have objects brought here that may be there: -3007 those that are not."""
         ...
 
     def probe(self, member: Member, blocks: Sequence[Block], until: float) -> Sequence[Errand]:

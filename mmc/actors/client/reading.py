@@ -9,7 +9,7 @@ import numpy as np
 from mmc.actors.client.asking import greet_rank, locate, pin_by_message
 from mmc.actors.client.calls import Outside, Replies, Until
 from mmc.actors.client.far import Far
-from mmc.actors.client.fetching import fetch, fetch_remembered
+from mmc.actors.client.fetching import fetch, fetch_remembered, seek
 from mmc.cache.membership import MemberState
 from mmc.errors import Code
 from mmc.segments import pins
@@ -63,9 +63,14 @@ class Want:
         """In how many pieces; new bytes are made by one thread at a time, as if they were small ones."""
         return len(self.targets) if self.targets is not None else self.size
 
+    @property
+    def room(self) -> int:
+        """Bytes that the object has to have; 0, any number."""
+        return sum([target.nbytes for target in self.targets]) if self.targets is not None else 0
+
     def fits(self, size: int) -> bool:
         """Whether an object of this size can be read."""
-        return self.targets is None or sum([target.nbytes for target in self.targets]) == size
+        return self.targets is None or self.room == size
 
     def buffers(self, size: int) -> Sequence[memoryview]:
         """Where an object of another host is to arrive."""
@@ -93,6 +98,9 @@ def read(client: ClientActor, wants: Sequence[Want], deadline: float) -> Operati
     if client.remembered:
         yield from fetch_remembered(client, wants, deadline)
     pending = [want for want in wants if want.code is None]
+    if pending and client.has_elsewhere and client.guessing.may_guess():
+        yield from seek(client, pending, deadline)
+        pending = [want for want in pending if want.code is None]
     while pending:
         hits = yield from locate(client, [want.key for want in pending], deadline)
         found = []

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
 from mmc.actors.client.calls import Call
+from mmc.actors.client.guessing import Guessing
 from mmc.actors.client.ranks import RankHandle
 from mmc.actors.client.room import Room
 from mmc.actors.contract import EVENTS, META, Subscribe
@@ -71,6 +72,7 @@ class ClientActor:
         self.writable_ranks: list[int] = []
         self.has_elsewhere = False
         self.room = Room()
+        self.guessing = Guessing()
         self._parted: dict[int, RankHandle] = {}
         self.reader = Reader({}, limits.locations_max, limits.gather_keys)
         self._view = 0
