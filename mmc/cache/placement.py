@@ -61,6 +61,8 @@ def place_widely(
     """
     left = [*near, *far]
     _check(left, replicas, preferred)
+    if replicas == 1 and not preferred:
+        return left[:1]
     chosen: list[int] = []
     machines: Counter[int] = Counter()
     addresses: Counter[tuple[int, str]] = Counter()

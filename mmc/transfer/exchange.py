@@ -56,8 +56,12 @@ class Exchange:
         self._now = now
         self._poll = select.poll()
         self._going: dict[int, _Going] = {}
-        self.size = sum([errand.size for errand in errands])
         self.pieces = len(errands)
+
+    @property
+    def size(self) -> int:
+        """Bytes of objects that are to travel."""
+        return sum([errand.size for errand in self._errands])
 
     def perform(self) -> None:
         """Do them all."""

@@ -43,10 +43,11 @@ class Room:
             taken = sum([counters.get(name, 0) for name in _TAKEN])
             self._free[rank] = counters.get("capacity_bytes", 0) - taken
 
-    def take(self, rank: int, size: int) -> None:
-        """So many bytes more go there."""
-        if rank in self._free:
-            self._free[rank] -= size
+    def take(self, ranks: Sequence[int], size: int) -> None:
+        """So many bytes more go to each of them."""
+        for rank in ranks:
+            if rank in self._free:
+                self._free[rank] -= size
 
     def emptiest_first(self, ranks: Sequence[int]) -> list[int]:
         """The ranks in the order of the room that they have; those that are not known come last."""

@@ -65,7 +65,7 @@ def put(
     are_all_here = all(rank in client.ranks for rank in preferred)
     is_wide = replicas > 1 or not are_all_here
     codes = [Code.NO_SUCH_RANK] * len(keys)
-    if not is_wide:
+    if not is_wide and (client.writable_ranks or not client.has_elsewhere):
         codes = yield from putting.put(client, keys, values, replicas, preferred, deadline)
         if not any(code in _NOT_HERE for code in codes):
             return codes
@@ -133,28 +133,28 @@ class _Sending:
         if any(self._refused[draft.key] for draft in drafts):
             yield from look(client, self._deadline)
         counter = client.next_put()
+        far = client.far_ranks()
         groups: dict[tuple[int, ...], list[Draft]] = {}
         for position, draft in enumerate(drafts):
             draft.version = ObjectVersion(client.epoch, client.client, counter, position)
             draft.code = None
             try:
-                chosen = self._place(draft, replicas, preferred)
+                chosen = self._place(draft, far, replicas, preferred)
             except CacheError as error:
                 draft.code = error.code
                 continue
-            for rank in chosen:
-                client.room.take(rank, draft.size)
+            client.room.take(chosen, draft.size)
             groups.setdefault(tuple(chosen), []).append(draft)
         planned = [self._planned(group, chosen, len(groups)) for chosen, group in groups.items()]
         yield from self._send_all(planned)
 
-    def _place(self, draft: Draft, replicas: int, preferred: Sequence[int]) -> list[int]:
+    def _place(self, draft: Draft, far: Sequence[int], replicas: int, preferred: Sequence[int]) -> list[int]:
         """The ranks that are to take it; what was refused goes to the emptiest."""
         client, refused = self._client, self._refused[draft.key]
         near = [rank for rank in home_order(draft.hashed, client.writable_ranks) if rank not in refused]
         if client.home_rank in near:
             near.sort(key=lambda rank: rank != client.home_rank)
-        far = [rank for rank in client.far_ranks() if rank not in refused]
+        far = [rank for rank in far if rank not in refused]
         far = client.room.emptiest_first(far) if refused else home_order(draft.hashed, far)
         return place_widely(near, far, replicas, preferred, lambda rank: client.members[rank].host)
 

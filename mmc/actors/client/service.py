@@ -24,7 +24,7 @@ from mmc.wire.operations import PeerKind
 from mmc.wire.topics import MEMBER, GapDetector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mmc.actors.client.calls import Operation
     from mmc.actors.client.far import Carrier, Far
@@ -70,6 +70,7 @@ class ClientActor:
         self.members: dict[int, Member] = {}
         self.home_rank: int | None = None
         self.writable_ranks: list[int] = []
+        self._far_ranks: list[int] = []
         self.has_elsewhere = False
         self.room = Room()
         self.guessing = Guessing()
@@ -283,7 +284,8 @@ class ClientActor:
             if member.rank not in self.ranks and member.path:
                 self._take_up(member)
         self.writable_ranks = self._find_writable()
-        self.has_elsewhere = bool(self.far_ranks())
+        self._far_ranks = self._find_far()
+        self.has_elsewhere = bool(self._far_ranks)
         segments = {rank: self.ranks[rank].segment for rank in sorted(self.ranks)}
         if segments != self.reader.segments:
             self.reader = Reader(segments, self.limits.locations_max, self.limits.gather_keys)
@@ -327,8 +329,11 @@ class ClientActor:
             return None
         return member if self.carrier.may_reach(member) else None
 
-    def far_ranks(self) -> list[int]:
+    def far_ranks(self) -> Sequence[int]:
         """The ranks of other hosts that puts may go to: the suspect only when there are no others."""
+        return self._far_ranks
+
+    def _find_far(self) -> list[int]:
         there = [rank for rank in sorted(self.members) if self.far_member(rank) is not None]
         return [rank for rank in there if self.members[rank].state != MemberState.SUSPECT] or there
 

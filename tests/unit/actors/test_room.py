@@ -23,9 +23,9 @@ def test_what_is_sent_counts_at_once() -> None:
     """Between two answers a client spreads what it sends."""
     room = Room()
     room.heard([(1, _told(40)), (2, _told(50))], 0.0)
-    room.take(2, 20)
+    room.take([2], 20)
     assert room.emptiest_first([1, 2]) == [1, 2]
-    room.take(7, 20)
+    room.take([7], 20)
     assert room.emptiest_first([1, 2, 7]) == [1, 2, 7]
 
 
