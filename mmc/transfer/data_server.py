@@ -47,6 +47,7 @@ class DataServer:
         self._limits = limits
         self._threads: list[ServingThread] = []
         self._make = partial(ServingThread, segment, memory, limits, open_agent, now, note)
+        self._digests: dict[int, tuple[int, int]] = {}
         self._refused = 0
         self._stopping = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -78,7 +79,7 @@ class DataServer:
             connected.close()
             return
         if len(self._threads) < self._limits.threads and all(map(len, self._threads)):
-            thread = self._make(f"mmc-data-{len(self._threads)}")
+            thread = self._make(f"mmc-data-{len(self._threads)}", self._digests)
             thread.start()
             self._threads.append(thread)
         least = min(self._threads, key=len)

@@ -99,13 +99,17 @@ class ServingThread:
         now: Callable[[], float],
         note: Callable[[str, str], None],
         name: str,
+        digests: dict[int, tuple[int, int]] | None = None,
     ) -> None:
-        """``open_agent`` is called when the thread first writes; ``note`` hears what is worth a line."""
+        """``open_agent`` is called when the thread first writes; ``note`` hears what is worth a line.
+
+        ``digests`` are shared by the threads of a rank; see :class:`mmc.transfer.serving.Host`.
+        """
         self.segment = segment
         self.memory = memory
         self.limits = limits
         self.now = now
-        self.digests: dict[int, tuple[int, int]] = {}
+        self.digests = {} if digests is None else digests
         self.counters = Counter(dict.fromkeys(COUNTED, 0))
         self._open_agent = open_agent
         self._note = note
