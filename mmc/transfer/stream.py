@@ -157,13 +157,16 @@ class Stream:
             size -= len(part)
 
     def send(self, source: memoryview, digest: Digest | None = None) -> Waits[None]:
-        """Send all of a buffer; when this is over the kernel has a copy."""
+        """Send all of a buffer; when this is over the kernel has a copy.
+
+        Each step is hashed behind it, while the peer works on it.
+        """
         step = self.step
         for at in range(0, len(source), step):
             part = source[at : at + step]
+            yield from self._send_all([part])
             if digest is not None:
                 digest.update(part)
-            yield from self._send_all([part])
 
     def _receive(self, target: memoryview) -> Waits[int]:
         while True:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from mmc.transfer.errands import Count
     from mmc.transfer.stream import Digest, Stream, Waits
 
+_HELD_BACK_BYTES = 1 << 14
+"""So many of the last bytes wait for the digest, and go with it."""
+
 
 class _Step:
     """One errand of an upload; ``unknown`` is the code of its blocks should it end before it is done."""
@@ -155,8 +158,8 @@ class Uploading:
         )
         self._early = xxh3_64()
         first, *others = _cut(self._pieces[0], 0, EARLY_BYTES)
-        self._early.update(first)
         yield from ask(stream, begin, self.until, now, behind=first)
+        self._early.update(first)
         yield from _send(stream, others, self._early)
         _, begun = yield from stream.receive_message()
         if isinstance(begun, replies.Failure):
@@ -179,7 +182,7 @@ class Uploading:
             parts = list(_cut(self._pieces[position], sent, size))
             if position == granted[-1] and parts:
                 rest = parts.pop()
-                cut = max(0, len(rest) - stream.step)
+                cut = max(0, len(rest) - _HELD_BACK_BYTES)
                 parts.append(rest[:cut])
                 last = rest[cut:]
             yield from _send(stream, parts, digest)
