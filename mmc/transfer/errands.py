@@ -5,6 +5,7 @@ An errand is a conversation (``talk``) and the settling of its outcome (``fail``
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 from xxhash import xxh3_64
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     """Adds to a counter of this name."""
 
 
+_SILENT_S = 0.5
+
+
 class Errand(Protocol):
     """Something to be done with one rank; ``stream`` is the connection if it has one of its own."""
 
@@ -34,6 +38,8 @@ class Errand(Protocol):
     stream: Stream | None
     keeps_connection: bool
     """Whether it goes on to use the connection when it is done."""
+    silent_s: float
+    """How long its rank may say nothing at all before it is given up."""
 
     @property
     def size(self) -> int:
@@ -91,6 +97,7 @@ class _Whole:
     stream: Stream | None = None
     may_repeat = True
     keeps_connection = False
+    silent_s = math.inf
 
     def __init__(self, member: Member, wanted: Sequence[Block], until: float, count: Count) -> None:
         """``wanted`` get their codes."""
@@ -170,7 +177,12 @@ class Fetching(_Receiving):
 
 
 class Seeking(_Receiving):
-    """Has objects sent that may be there, as they are found by their keys."""
+    """Has objects sent that may be there, as they are found by their keys.
+
+    A rank that is silent is not waited for: what it is asked for may lie on another.
+    """
+
+    silent_s = _SILENT_S
 
     def __init__(
         self, member: Member, wanted: Sequence[Guess], most: int, until: float, count: Count

@@ -137,10 +137,13 @@ class Exchange:
             self._end_the_late()
 
     def _due(self, going: _Going) -> float:
-        """When it has to be done; before the first byte has moved, when it has to be connected."""
+        """When it has to be done; before that, when it has to be connected, and to be answered at all."""
+        if going.stream.received > going.received:
+            return going.errand.until
+        seconds = going.errand.silent_s
         if going.is_new and not going.stream.moved:
-            return min(going.errand.until, going.begun + self._limits.connect_ms / 1000)
-        return going.errand.until
+            seconds = min(seconds, self._limits.connect_ms / 1000)
+        return min(going.errand.until, going.begun + seconds)
 
     def _end_the_late(self) -> None:
         moment = self._now()

@@ -6,6 +6,7 @@ when the answer to *publish* is what is missing, nobody knows.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from xxhash import xxh3_64
@@ -33,6 +34,7 @@ class _Step:
 
     may_repeat = False
     keeps_connection = True
+    silent_s = math.inf
 
     def __init__(
         self,

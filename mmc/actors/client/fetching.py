@@ -83,7 +83,8 @@ def fetch(client: ClientActor, wanted: Sequence[tuple[Want, Far]], deadline: flo
 def seek(client: ClientActor, wants: Sequence[Want], deadline: float) -> Operation[None]:
     """Read objects that were never read from where their keys prefer to lie; others stay without a code.
 
-    What is not there, or somewhere else, the meta service knows.  It takes at most half of the time.
+    What is not there, or somewhere else, the meta service knows.  It takes at most half of the time, and less
+    where a rank is silent.
     """
     assert client.carrier is not None
     ranks = [rank for rank in client.far_ranks() if client.members[rank].state == MemberState.LIVE]

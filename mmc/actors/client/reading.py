@@ -95,12 +95,13 @@ class Want:
 
 def read(client: ClientActor, wants: Sequence[Want], deadline: float) -> Operation[None]:
     """Read what hints did not lead to."""
+    unseen: Sequence[Want] = wants
     if client.remembered:
+        unseen = [want for want in wants if want.key not in client.remembered]
         yield from fetch_remembered(client, wants, deadline)
+    if unseen and client.has_elsewhere and client.guessing.may_guess():
+        yield from seek(client, unseen, deadline)
     pending = [want for want in wants if want.code is None]
-    if pending and client.has_elsewhere and client.guessing.may_guess():
-        yield from seek(client, pending, deadline)
-        pending = [want for want in pending if want.code is None]
     while pending:
         hits = yield from locate(client, [want.key for want in pending], deadline)
         found = []

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mmc.actors.client.far import Block, Place
+from mmc.actors.client.far import Block, Guess, Place
 from mmc.config import load_config
 from mmc.errors import CacheError, Code
 from mmc.identifiers import Member
 from mmc.limits import DataLimits
 from mmc.transfer.connections import Connections
-from mmc.transfer.errands import Probing
+from mmc.transfer.errands import Probing, Seeking
 from mmc.transfer.exchange import Exchange
 from mmc.transfer.stream import Stream
 from mmc.wire import replies
@@ -101,6 +101,17 @@ def test_a_silent_rank_delays_no_other(make_rank: Callable[[str], Rank]) -> None
     heard, errand = probe(make_rank("answering").member, now() + PATIENCE_S)
     perform(connections, silent_errand, errand)
     assert (silent.code, heard.code) == (Code.TIMED_OUT, Code.OK)
+    connections.close()
+
+
+def test_a_guess_is_not_waited_for_where_nobody_answers(make_rank: Callable[[str], Rank]) -> None:
+    """What may lie on another rank is given up long before its deadline."""
+    connections = Connections(LIMITS, now)
+    until = now() + 1000 * PATIENCE_S
+    guess = Guess(make_rank("silent").member, b"k", 1, lambda _: ())
+    seeking = Seeking(guess.place.member, [guess], 1, until, lambda _name, _amount: None)
+    Exchange([seeking], connections, LIMITS, now).perform()
+    assert guess.code == Code.TIMED_OUT
     connections.close()
 
 
