@@ -70,7 +70,7 @@ class Connections:
                 return None
             lane.used += 1
         try:
-            stream = connecting(*resolve(url), self._limits.step_bytes)
+            stream = self._connect(url)
         except BaseException:  # boundary: clears away and raises again
             self._let_go(url)
             raise
@@ -79,6 +79,9 @@ class Connections:
         if self.is_closed:
             stream.abort()
         return stream, True
+
+    def _connect(self, url: str) -> Stream:
+        return connecting(*resolve(url), self._limits.step_bytes)
 
     @property
     def is_closed(self) -> bool:

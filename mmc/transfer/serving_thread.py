@@ -116,14 +116,19 @@ class ServingThread:
         self._agent: Agent | None = None
         self._peers: dict[int, _Peer] = {}
         self._new: deque[socket.socket] = deque()
-        self._poll = select.epoll()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._poll.register(self._wake, select.EPOLLIN)
+        self._poll, self._wake = self._open_poll()
         self._stopping = False
         self._look_at = math.inf
         self._has_used_proxy = False
         self._proxy_due = math.inf
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def _open_poll(self) -> tuple[select.epoll, int]:
+        """What the thread waits with, and the descriptor that rouses it."""
+        wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        poll = select.epoll()
+        poll.register(wake, select.EPOLLIN)
+        return poll, wake
 
     def __len__(self) -> int:
         """How many connections it has."""
