@@ -20,9 +20,11 @@ from mmc.wire.sequence import Frames
 from tests.simulation.history import Act, Put, number_in
 
 if TYPE_CHECKING:
+    from tests.simulation.clients import ClientProcess
     from tests.simulation.cluster import Cluster
     from tests.simulation.inspection import Stored
     from tests.simulation.services import RankProcess
+    from tests.simulation.world import Strand
 
 _SLACK_S = 0.3
 _RECENT_S = 1.0
@@ -264,6 +266,14 @@ class Fencing(Checker):
                 return
         self.fail(f"{client} writes bytes {start} to {end} of {rank.name}, not its own", rank.name)
 
+    def received(self, rank: RankProcess, thread: str, client_id: int, start: int, end: int) -> None:
+        """Bytes that a client of another host has sent are about to be stored: into a write of its own."""
+        for block in rank.inspection.blocks():
+            if block.offset <= start and end <= block.offset + block.capacity:
+                if rank.inspection.writer_of(block.record) == client_id:
+                    return
+                self.fail(f"{thread} stores late bytes in record {block.record}, where no such write is open")
+
     def commanded(self, rank: RankProcess, record: int, command: int) -> None:
         """A rank has retired a record by command."""
         self.unheard[rank.name, record] = command
@@ -347,7 +357,9 @@ class Leases(Checker):
     def lost(self, rank: RankProcess) -> None:
         """A rank's memory is lost, or the rank is given up: a lease ends with the last replica."""
         held = {stored.key for stored in rank.inspection.all_stored()}
-        elsewhere = {key for key in held for name, _ in self.cluster.places_of_key(key) if name != rank.name}
+        lost = {other.name for other in self.cluster.lost_segments if other in self.cluster.ranks}
+        lost.add(rank.name)
+        elsewhere = {key for key in held for name, _ in self.cluster.places_of_key(key) if name not in lost}
         self._lost_at.update(dict.fromkeys(held - elsewhere, self.world.now))
         for promise in [promise for promise in self._promises if promise[0] in held - elsewhere]:
             del self._promises[promise]
@@ -426,17 +438,41 @@ class Space(Checker):
 
 
 class Replicas(Checker):
-    """S7: replicas are on distinct ranks, and preferred ranks are honoured."""
+    """S7: replicas are on distinct ranks, on preferred ones, and on as many machines as there are."""
 
     name = "S7 replicas"
 
-    def claimed(self, client_id: int, key: bytes, ranks: list[int]) -> None:
+    def __init__(self, cluster: Cluster) -> None:
+        """Nothing was placed."""
+        super().__init__(cluster)
+        self._begun: set[Strand] = set()
+        self._machines: dict[tuple[int, int], int] = {}
+
+    def attempted(self, client: ClientProcess, counter: int) -> None:
+        """A client is about to place a put for the first time, or again after ranks have refused it."""
+        strand = self.world.current
+        if strand is None or strand in self._begun:
+            return
+        self._begun.add(strand)
+        ranks = {*client.actor.writable_ranks, *client.actor.far_ranks()}
+        self._machines[client.id, counter] = len({client.actor.members[rank].boot for rank in ranks})
+
+    def claimed(self, client_id: int, counter: int, key: bytes, ranks: list[int]) -> None:
         """A name is claimed for places on these ranks."""
         if len(ranks) != len(set(ranks)):
             self.fail(f"{key!r} is claimed twice on a rank: {ranks}", key)
         puts = [put for put in self.cluster.history.puts[key] if put.client_id == client_id]
         if not any(len(ranks) == put.replicas and set(put.preferred) <= set(ranks) for put in puts):
             self.fail(f"{key!r} is claimed on {ranks}, as no put wants it", key)
+        peers = self.cluster.meta.actor.roster.table.peers()
+        segments = {peer.member.segment for peer in peers if peer.member.rank in ranks}
+        known = (*self.cluster.ranks, *self.cluster.lost_segments)
+        machines = [rank.host.boot for rank in known if rank.shared.words[AT_ID] in segments]
+        if any(put.preferred for put in puts) or len(machines) < len(ranks):
+            return
+        found, wanted = len(set(machines)), min(len(ranks), self._machines.get((client_id, counter), 0))
+        if len(ranks) > 1 and found < wanted:
+            self.fail(f"{key!r} is claimed on {ranks}, on {found} of {wanted} machines", key)
 
 
 class Removal(Checker):

@@ -17,12 +17,13 @@ from mmc.errors import Code
 from mmc.identifiers import Member
 from mmc.plans import Plan
 from mmc.segments.layout import Segment, open_segment
-from tests.simulation.clocks import Clock
+from tests.simulation.carriers import SimulatedCarrier
+from tests.simulation.hosts import Host
 from tests.simulation.memory import ProcessMemory, SharedBytes
-from tests.simulation.network import META_ROUTE, Network
+from tests.simulation.network import META_ROUTE
 from tests.simulation.processes import Process
-from tests.simulation.services import BOOT_ID
 from tests.simulation.settings import Settings
+from tests.simulation.wires import Place, Wires
 from tests.simulation.world import Strand, World
 
 _CLOCK_PER_S = 16
@@ -36,11 +37,13 @@ class ClientProcess(Process):
     actor: ClientActor
 
     def __init__(
-        self, world: World, network: Network, clock: Clock, settings: Settings, name: str,
-        segment_at: Callable[[str], SharedBytes | None], *, writable: bool,
+        self, world: World, wires: Wires, host: Host, settings: Settings, name: str,
+        segment_at: Callable[[int, str], SharedBytes | None], *, writable: bool,
     ) -> None:  # fmt: skip
-        """``segment_at`` gives the memory behind a member's path."""
-        super().__init__(world, network, name, clock)
+        """``segment_at`` gives the memory behind a path of a host."""
+        super().__init__(world, wires.network, name, host.clock)
+        self.host = host
+        self._wires = wires
         self.limits = settings.client
         self.id = world.chance.word()
         self.writable = writable
@@ -51,8 +54,26 @@ class ClientProcess(Process):
         self._waiting: dict[Call[Any], Strand] = {}
         self.actor = ClientActor(
             self.id, settings.client, settings.local.reserve_ahead_bytes, world.chance.word,
-            self._attach,
+            self._attach, self._make_carrier(settings),
         )  # fmt: skip
+
+    def _make_carrier(self, settings: Settings) -> SimulatedCarrier | None:
+        spread = settings.spread
+        if not spread.is_wide:
+            return None
+        place = Place(self.route, self.host.number, self.id)
+        return SimulatedCarrier(
+            spread.data, spread.threads, self._may_reach, lambda: self.now, self._wires, place
+        )
+
+    def _may_reach(self, member: Member) -> bool:
+        """Whether a rank's segment is not here."""
+        return self._segment_at(self.host.number, member.path) is None
+
+    def crash(self) -> None:
+        """Die here and now, with all connections."""
+        super().crash()
+        self._wires.end_of_process(self.route, silently=self._wires.is_down(self.host.number))
 
     def start(self) -> None:
         """Say hello."""
@@ -60,8 +81,8 @@ class ClientProcess(Process):
         self.set_timer()
 
     def _attach(self, member: Member) -> Segment | None:
-        shared = self._segment_at(member.path)
-        if shared is None or member.boot != BOOT_ID:
+        shared = self._segment_at(self.host.number, member.path)
+        if shared is None or member.boot != self.host.boot:
             return None
         memory = ProcessMemory(shared, self.processor, writable=self.writable)
         segment = open_segment(memory, len(shared))
@@ -139,11 +160,9 @@ class ClientProcess(Process):
             self.run(plan.operation(self.actor, deadline))
         return plan.result()
 
-    def view(self, key: bytes, deadline: float) -> Pinned | Code:
-        """Pin an object, by a deadline in true time."""
-        pinned = self.run(reading.pin(self.actor, key, self.clock.at(deadline)))
-        assert not isinstance(pinned, bytes), "nothing is on another host"
-        return pinned
+    def view(self, key: bytes, deadline: float) -> Pinned | bytes | Code:
+        """Pin an object, by a deadline in true time; a copy if it is on another host."""
+        return self.run(reading.pin(self.actor, key, self.clock.at(deadline)))
 
     def leave(self) -> None:
         """Say goodbye, as a client that is closed does, and be no more."""

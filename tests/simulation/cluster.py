@@ -1,10 +1,11 @@
-"""A whole cluster of one host, simulated: every act and every mishap is a method call.
+"""A whole cluster, of one host or several, simulated: every act and every mishap is a method call.
 
 The swarm and the state machine of hypothesis drive it; the checkers look on.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -17,13 +18,17 @@ from tests.simulation.chance import CALM, Chance, Mix
 from tests.simulation.checkers import Checkers
 from tests.simulation.clients import ClientProcess
 from tests.simulation.clocks import Clock
+from tests.simulation.data_servers import Agent, ServingStrand
 from tests.simulation.history import History, Put
+from tests.simulation.hosts import BOOT_ID, Host
 from tests.simulation.memory import SharedBytes
-from tests.simulation.network import Broker, Network
+from tests.simulation.network import META_ROUTE, Broker, Network
+from tests.simulation.observing import observe
 from tests.simulation.operations import Operations
 from tests.simulation.services import MetaProcess, RankProcess
 from tests.simulation.settings import Settings
 from tests.simulation.watching import MetaWatch, RankWatch, StoreWatch, watch_reply
+from tests.simulation.wires import Wires
 from tests.simulation.world import BOOT, World
 
 KEYS = 6
@@ -46,6 +51,7 @@ class Cluster:
         self.mix = mix
         self.world = World(Chance(seed, CALM))
         self.network = Network(self.world)
+        self.wires = Wires(self.world, self.network, settings.spread.quality)
         self.history = History([b"key %d" % number for number in range(keys)])
         self.checkers = Checkers(self)
         self.operations = Operations(self)
@@ -53,21 +59,24 @@ class Cluster:
         self.written = b""
         self.lost_ranks = 0
         self.lost_segments: list[RankProcess] = []
-        self._clock = self._drifting()
+        clock = self._drifting()
         self._meta_clock = self._drifting()
+        self.hosts = self._make_hosts(clock)
         self._lives = 0
         self._unchecked = 0
-        self._segments: dict[str, SharedBytes] = {}
+        self._segments: dict[tuple[int, str], SharedBytes] = {}
+        self._threads: dict[str, ServingStrand] = {}
         self.clients: list[ClientProcess] = []
         self._by_name: dict[str, ClientProcess] = {}
         self.ranks: list[RankProcess] = []
         self.meta = self._make_meta()
         for number in range(settings.ranks):
             wanted = number if settings.numbered else ANY_RANK
-            self.ranks.append(self._make_rank(f"rank-{number}", wanted, None))
+            host = self._host_of(settings.spread.ranks, number)
+            self.ranks.append(self._make_rank(f"rank-{number}", host, wanted, None))
         for number in range(settings.clients):
             writable = number >= settings.read_only_clients
-            self.add_client(writable=writable)
+            self.add_client(self._host_of(settings.spread.clients, number), writable=writable)
 
     def start(self) -> None:
         """Wait until everybody is there, and let things go wrong from then on."""
@@ -90,7 +99,14 @@ class Cluster:
             and all(peer.reported and peer.member.state == MemberState.LIVE for peer in peers)
         )
         live = live and all(rank.actor.is_live for rank in self.ranks)
-        return live and all(len(client.actor.ranks) == len(self.ranks) for client in self.living_clients())
+        return live and all(self._sees_everybody(client) for client in self.living_clients())
+
+    def _sees_everybody(self, client: ClientProcess) -> bool:
+        """Whether a client knows all ranks, and uses those of its host."""
+        here = [rank for rank in self.ranks if rank.host is client.host]
+        is_wide = self.settings.spread.is_wide
+        knows_all = not is_wide or len(client.actor.members) == len(self.ranks)
+        return knows_all and len(client.actor.ranks) == len(here)
 
     # Processes
 
@@ -106,6 +122,18 @@ class Cluster:
         self.world.count("drifting clocks")
         random = self.world.chance.random
         return Clock(BOOT, random.uniform(1 - drift, 1 + drift), random.uniform(0.0, _AHEAD_S))
+
+    def _make_hosts(self, clock: Clock) -> list[Host]:
+        spread = self.settings.spread
+        clocks = [clock, *(self._drifting() for _ in range(1, spread.hosts))]
+        self.network.settle(META_ROUTE, spread.meta)
+        return [
+            Host(number, BOOT_ID + machine, f"host-{number}", its)
+            for number, (machine, its) in enumerate(zip(spread.machines, clocks, strict=True))
+        ]
+
+    def _host_of(self, hosts: tuple[int, ...], number: int) -> Host:
+        return self.hosts[hosts[number] if hosts else 0]
 
     def _make_meta(self) -> MetaProcess:
         meta = MetaProcess(
@@ -128,12 +156,12 @@ class Cluster:
     def _persist(self, data: bytes) -> None:
         self.written = data
 
-    def _make_rank(self, name: str, wanted: int, shared: SharedBytes | None) -> RankProcess:
-        rank = RankProcess(
-            self.world, self.network, self._clock, self.settings, name, wanted, shared, self._is_alive
-        )
+    def _make_rank(self, name: str, host: Host, wanted: int, shared: SharedBytes | None) -> RankProcess:
+        self.network.settle(name.encode(), host.number)
+        rank = RankProcess(self.world, self.wires, host, self.settings, name, wanted, shared, self._is_alive)
         rank.life = self._life()
-        self._segments[f"/{name}"] = rank.shared
+        rank.on_thread = self._thread_began
+        self._segments[host.number, f"/{name}"] = rank.shared
         RankWatch(self, rank)
         StoreWatch(self, rank)
         rank.after_step = lambda: self._check_rank(rank)
@@ -153,16 +181,28 @@ class Cluster:
             rank.actor.check()
 
     def _is_alive(self, client_id: int) -> bool:
-        return any(client.id == client_id and not client.dead for client in self.clients)
+        if any(client.id == client_id and not client.dead for client in self.clients):
+            return True
+        return any(agent.id == client_id for rank in self.ranks if not rank.dead for agent in agents_of(rank))
 
-    def add_client(self, *, writable: bool = True) -> ClientProcess:
-        """A client process starts."""
+    def _thread_began(self, thread: ServingStrand) -> None:
+        """A thread of a data server begins."""
+        self._threads[thread.processor.name] = thread
+
+    def _segment_at(self, host: int, path: str) -> SharedBytes | None:
+        """The memory behind a path of a host."""
+        return self._segments.get((host, path))
+
+    def add_client(self, host: Host | None = None, *, writable: bool = True) -> ClientProcess:
+        """A client process starts, on a living host: on the first unless another is named."""
         name = f"client-{len(self.clients)}"
+        host = host or next(host for host in self.hosts if not self.wires.is_down(host.number))
+        self.network.settle(name.encode(), host.number)
         client = ClientProcess(
-            self.world, self.network, self._clock, self.settings, name, self._segments.get,
-            writable=writable,
-        )  # fmt: skip
+            self.world, self.wires, host, self.settings, name, self._segment_at, writable=writable
+        )
         client.life = self._life()
+        observe(client.actor, "next_put", after=partial(self.checkers.replicas.attempted, client))
         client.processor.on_crash = lambda: self.crash_client(client)
         self.clients.append(client)
         self._by_name[name] = client
@@ -176,6 +216,11 @@ class Cluster:
     def client_named(self, name: str) -> ClientProcess | None:
         """The client process of this name."""
         return self._by_name.get(name)
+
+    def writer_named(self, name: str) -> ClientProcess | Agent | None:
+        """Who writes as this client: a process of a rank's host, or a thread of its data server."""
+        thread = self._threads.get(name)
+        return self._by_name.get(name) if thread is None else thread.agent
 
     def rank_of(self, segment: Segment) -> RankProcess:
         """The rank whose segment this is, as some process sees it."""
@@ -229,18 +274,26 @@ class Cluster:
         """A local service dies and starts again: on its segment, or, where that is lost, on a new one."""
         if rank.dead:
             return
-        self.world.count("local service restarts" if keeps_segment else "segments lost")
-        rank.crash()
-        if not keeps_segment:
-            self.world.log("segment lost", rank.name)
-            self.lost_segments.append(rank)
-            self.checkers.leases.lost(rank)
-            if self.world.chance.random.random() < _SAID_DEAD:
-                rank.shared.words[AT_DEAD] = 1
-        self.world.after(away_s, lambda: self._revive_rank(rank, rank.shared if keeps_segment else None))
+        if keeps_segment:
+            self.world.count("local service restarts")
+            rank.crash()
+        else:
+            self.lose_rank(rank)
+        self.world.after(away_s, lambda: self.revive_rank(rank, rank.shared if keeps_segment else None))
 
-    def _revive_rank(self, rank: RankProcess, shared: SharedBytes | None) -> None:
-        again = self._make_rank(rank.name, rank.wanted, shared)
+    def lose_rank(self, rank: RankProcess) -> None:
+        """A local service dies with its segment."""
+        self.world.count("segments lost")
+        rank.crash()
+        self.world.log("segment lost", rank.name)
+        self.lost_segments.append(rank)
+        self.checkers.leases.lost(rank)
+        if self.world.chance.random.random() < _SAID_DEAD:
+            rank.shared.words[AT_DEAD] = 1
+
+    def revive_rank(self, rank: RankProcess, shared: SharedBytes | None) -> None:
+        """A dead local service starts again: on this segment, or on a new one."""
+        again = self._make_rank(rank.name, rank.host, rank.wanted, shared)
         again.processor.left = self.world.chance.run_length()
         self.ranks[self.ranks.index(rank)] = again
 
@@ -333,3 +386,8 @@ class Cluster:
         for process in (self.meta, *self.ranks, *self.clients):
             process.dead = process.processor.dead = True
         self.world.close()
+
+
+def agents_of(rank: RankProcess) -> list[Agent]:
+    """The threads of a rank's data server that write."""
+    return [] if rank.server is None else rank.server.agents

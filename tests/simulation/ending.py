@@ -3,7 +3,7 @@
 What is listed is readable, and what is stored is listed.  Judged here as well:
 
 - L1: a put of a third of a pool succeeds, whatever the pool is full of.
-- L3: while the meta service is dead, every client reads what it read before; the next one knows it all again.
+- L3: while the meta service is dead, every client reads what is on its host; the next one knows it all again.
 - S6: once every object is removed, all space is free in one piece.
 """
 
@@ -45,6 +45,7 @@ class Ending:
         """Everything, in order."""
         self._world.chance.mix = CALM
         self._cluster.network.heal()
+        self._cluster.wires.heal()
         history = self._cluster.history
         self._await(self._are_awake, _ASLEEP_S, "everybody wakes")
         self._await(lambda: not history.running, _CALLS_S, "calls end")
@@ -53,6 +54,10 @@ class Ending:
         for client in self._cluster.clients:
             client.processor.armed = None
             client.processor.left = 10**9
+        for rank in self._cluster.ranks:
+            for thread in rank.server.threads if rank.server else ():
+                thread.processor.armed = None
+                thread.processor.left = 10**9
         mix = self._cluster.mix
         self._world.run_for(mix.delay_s if mix.delayed else 0.0)
         self._rest("the cluster comes to rest")
@@ -70,6 +75,8 @@ class Ending:
         cluster = self._cluster
         clients = (client for client in cluster.clients if not client.dead)  # also those about to leave
         processes = (cluster.meta, *cluster.ranks, *clients)
+        if any(cluster.wires.is_down(host.number) for host in cluster.hosts):
+            return False
         return not any(process.dead or process.stopped_until > self._world.now for process in processes)
 
     def _rest(self, what: str) -> None:
@@ -162,8 +169,9 @@ class Ending:
         stored = [entry.key for entry in cluster.meta.actor.naming.names]
         cluster.restart_meta(_OUTAGE_S)
         for client in self._witnesses() if stored else ():
-            read = self._finish(operations.get(client, stored, None, _OUTAGE_S / 4)).codes
-            for key, code in zip(stored, read, strict=True):
+            here = [key for key in stored if self._is_on_host_of(client, key)]
+            read = self._finish(operations.get(client, here, None, _OUTAGE_S / 4)).codes if here else ()
+            for key, code in zip(here, read, strict=True):
                 if code != Code.OK:
                     self._fail(f"L3: without a meta service {client.name} is told {code!r}", key)
         self._await(lambda: not cluster.meta.dead, 2 * _CALL_S, "the meta service starts again")
@@ -176,6 +184,10 @@ class Ending:
             for key, code in zip(keys, told, strict=True):
                 if code != (Code.OK if key in stored else Code.NOT_FOUND):
                     self._fail(f"L3: the next meta service tells {client.name} {code!r}", key)
+
+    def _is_on_host_of(self, client: ClientProcess, key: bytes) -> bool:
+        names = {name for name, _ in self._cluster.places_of_key(key)}
+        return any(rank.name in names and rank.host is client.host for rank in self._cluster.ranks)
 
     def _end_leases(self) -> None:
         leases = self._cluster.meta.actor.naming.leases

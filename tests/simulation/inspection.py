@@ -8,6 +8,7 @@ from typing import NamedTuple
 from mmc.segments.layout import (
     AT_CLOSING,
     AT_TERM,
+    CLIENT,
     EXTENT_WORDS,
     GENERATION,
     HOLDER_BITS,
@@ -73,6 +74,11 @@ class Inspection:
     def client_of(self, holder: int) -> int:
         """The client id of a holder."""
         return self._words[self._layout.holders_at // WORD + holder - 1] if holder else 0
+
+    def writer_of(self, record: int) -> int:
+        """The id of the client whose write is open in a record; 0: none is."""
+        at = self._layout.records_at // WORD + record * RECORD_WORDS
+        return self._words[at + CLIENT] if self._words[at + GENERATION] & 1 else 0
 
     def stored(self, record: int) -> Stored | None:
         """What a record holds, if it is published."""

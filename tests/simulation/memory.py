@@ -45,7 +45,10 @@ class Processor:
     """One process's way to memory: where it stalls, and its stores that nobody else sees yet."""
 
     def __init__(self, world: World, name: str) -> None:
-        """The buffer is empty."""
+        """The buffer is empty.
+
+        ``received_from``: the client of another host whose bytes are being stored, if any.
+        """
         self.name = name
         self.dead = False
         self._stalled_s = 0.0
@@ -54,6 +57,7 @@ class Processor:
         self.buffer: deque[tuple[SharedBytes, int, int]] = deque()
         self.left = world.chance.run_length()
         self.armed: int | None = None
+        self.received_from: int | None = None
         self._world = world
         self._draining = False
 
@@ -242,6 +246,10 @@ class ProcessMemory(WordByWord):
     def view(self, at: int, size: int) -> memoryview:
         """Give a read-only window on ``size`` bytes, without a copy."""
         return self._shared.bytes[at : at + size].toreadonly()
+
+    def window(self, at: int, size: int) -> memoryview:
+        """Give a window on ``size`` bytes: who receives into it does so by :meth:`copy_in`."""
+        return self._shared.bytes[at : at + size]
 
 
 def _pieces(size: int) -> list[tuple[int, int]]:

@@ -8,12 +8,13 @@
    is cut or its broker dies; events may be lost, never repeated.  In any other run everything may happen, a
    message of an earlier epoch included.
 4. A cut is a pair (from, to), either of which may be everybody: so links fail in one direction or in both.
+   A partition is such a pair of hosts.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -29,6 +30,8 @@ _REMEMBERED = 500
 _LIFE = b"@"
 META_ROUTE = b"meta"
 EVERYBODY = b""
+NOWHERE = -1
+"""The host of the meta service, where it has none in common with others."""
 
 
 class Endpoint(Protocol):
@@ -83,6 +86,8 @@ class Network:
     events: Broker = field(default_factory=Broker)
     _endpoints: dict[bytes, Endpoint] = field(default_factory=dict)
     _cuts: dict[tuple[bytes, bytes], float] = field(default_factory=dict)
+    _hosts: dict[bytes, int] = field(default_factory=dict)
+    _partitions: dict[tuple[int, int], float] = field(default_factory=dict)
     _links: dict[tuple[bytes, bytes, bool], _Link] = field(default_factory=dict)
     _past: deque[_Sent] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
@@ -127,15 +132,33 @@ class Network:
             self.world.count("messages of an old epoch")
         self._travel(sent)
 
+    def settle(self, route: bytes, host: int) -> None:
+        """A process with this route lives on a host; it is ``NOWHERE`` before."""
+        self._hosts[route] = host
+
+    def part(self, sources: Iterable[int], targets: Iterable[int], seconds: float) -> None:
+        """Nothing that processes of some hosts send to those of others arrives for a while."""
+        sources, targets = sorted(sources), sorted(targets)
+        self.world.log("partition", sources, targets, seconds)
+        for source in sources:
+            for target in targets:
+                self._partitions[source, target] = self.world.now + seconds
+
     def heal(self) -> None:
         """Every link works."""
         self._cuts.clear()
+        self._partitions.clear()
         self.requests.away_until = self.events.away_until = self.world.now
 
-    def _is_cut(self, source: bytes, target: bytes) -> bool:
+    def is_cut(self, source: bytes, target: bytes) -> bool:
+        """Whether nothing that one sends to the other arrives now."""
+        now = self.world.now
+        if self._partitions:
+            hosts = self._hosts.get(source, NOWHERE), self._hosts.get(target, NOWHERE)
+            if self._partitions.get(hosts, 0.0) > now:
+                return True
         if not self._cuts:
             return False
-        now = self.world.now
         pairs = ((source, EVERYBODY), (EVERYBODY, target), (source, target))
         return any(self._cuts.get(pair, 0.0) > now for pair in pairs)
 
@@ -159,7 +182,7 @@ class Network:
         sent = _Sent(source, target, header, frames, brokered)
         self._past.append(sent)
         copies = self.world.chance.copies(self._link(source, target, event=False).badness, event=False)
-        if self._is_cut(source, target):
+        if self.is_cut(source, target):
             copies = 0
         _count_copies(self.world, copies, "messages")
         for _ in range(copies):
@@ -183,7 +206,7 @@ class Network:
 
     def _arrive(self, sent: _Sent, life: int) -> None:
         endpoint = self._endpoints.get(sent.target)
-        if endpoint is None or self._is_cut(sent.source, sent.target):
+        if endpoint is None or self.is_cut(sent.source, sent.target):
             return
         source = sent.source
         if sent.brokered and life != self.requests.life:
@@ -204,7 +227,7 @@ class Network:
                 continue
             link = self._link(source, route, event=True)
             copies = self.world.chance.copies(link.badness, event=True)
-            if self._is_cut(source, route) or self.events.away_until > self.world.now:
+            if self.is_cut(source, route) or self.events.away_until > self.world.now:
                 copies = 0
             _count_copies(self.world, copies, "events")
             for _ in range(copies):
@@ -213,7 +236,7 @@ class Network:
 
     def _tell(self, source: bytes, route: bytes, topic: bytes, frames: Frames, life: int) -> None:
         endpoint = self._endpoints.get(route)
-        if endpoint is None or topic not in endpoint.topics or self._is_cut(source, route):
+        if endpoint is None or topic not in endpoint.topics or self.is_cut(source, route):
             return
         if life == self.events.life:
             self.world.log("event", route, topic)

@@ -84,7 +84,8 @@ class Operations:
         def work(act: Act) -> None:
             values = [put.content for put in puts]
             plan: PutPlan | SplitPutPlan = PutPlan(keys, values, replicas, preferred)
-            if replicas == 1 and not preferred and puts[0].number % _SPLIT_SHARE == 0:
+            has_rank = bool(client.actor.ranks) or not self._cluster.settings.spread.is_wide
+            if has_rank and replicas == 1 and not preferred and puts[0].number % _SPLIT_SHARE == 0:
                 plan = SplitPutPlan(keys, values, puts[0].number)
             act.codes = client.do(plan, act.deadline)
             first: dict[bytes, Put] = {}
@@ -228,6 +229,9 @@ class Operations:
                     self._cluster.checkers.visibility.missed(key, act.started)
                 return
             act.codes.append(Code.OK)
+            if isinstance(pinned, bytes):
+                self._read(act, key, pinned)
+                return
             memory = pinned.hit.segment.memory.view(pinned.hit.at, pinned.hit.size)
             put = self._read(act, key, bytes(memory))
             rank = self._cluster.rank_of(pinned.hit.segment)

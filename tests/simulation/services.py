@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mmc.actors.contract import Address
 from mmc.actors.local import LocalActor
 from mmc.actors.meta import MetaActor
 from mmc.segments.layout import Segment, format_segment, plan_layout
 from mmc.wire.requests import Join
+from mmc.wire.sequence import Frames
 from tests.simulation.clocks import Clock
+from tests.simulation.data_servers import Line, ServingStrand, SimulatedDataServer
+from tests.simulation.hosts import Host
 from tests.simulation.inspection import Inspection
 from tests.simulation.memory import ProcessMemory, SharedBytes
 from tests.simulation.network import META_ROUTE, Network
 from tests.simulation.processes import Process
 from tests.simulation.settings import Settings
+from tests.simulation.wires import Wires
 from tests.simulation.world import World
-
-BOOT_ID = 4711
 
 
 class MetaProcess(Process):
@@ -76,12 +79,18 @@ class RankProcess(Process):
     actor: LocalActor
 
     def __init__(
-        self, world: World, network: Network, clock: Clock, settings: Settings, name: str, wanted: int,
+        self, world: World, wires: Wires, host: Host, settings: Settings, name: str, wanted: int,
         shared: SharedBytes | None, lives: Callable[[int], bool],
     ) -> None:  # fmt: skip
         """``shared``: the segment that an earlier life left, or None to begin with a fresh one."""
-        super().__init__(world, network, name, clock)
+        super().__init__(world, wires.network, name, host.clock)
         self.wanted = wanted
+        self.host = host
+        self.lines: dict[bytes, Line] = {}
+        self.on_thread: Callable[[ServingStrand], None] = _ignore
+        self._wires = wires
+        self._url = f"tcp://{host.address}:{name}" if settings.spread.is_wide else ""
+        self.server: SimulatedDataServer | None = None
         layout = plan_layout(
             settings.capacity, settings.records, settings.local.clients_max,
             settings.local.pins_per_client,
@@ -90,22 +99,44 @@ class RankProcess(Process):
             self.shared = SharedBytes(layout.total)
             memory = ProcessMemory(self.shared, self.processor)
             identity = world.chance.word()
-            self.segment = format_segment(memory, layout, identity, BOOT_ID, keep=True)
+            self.segment = format_segment(memory, layout, identity, host.boot, keep=True)
         else:
             self.shared = shared
             self.segment = Segment(ProcessMemory(shared, self.processor), layout)
         self.inspection = Inspection(self.shared, layout)
         join = Join(
-            wanted, 0, self.segment.id, BOOT_ID, layout.capacity, layout.records,
-            f"/{name}", f"sim:{name}", 0, 0,
+            wanted, 0, self.segment.id, host.boot, layout.capacity, layout.records,
+            f"/{name}", f"sim:{name}", 0, 0, self._url,
         )  # fmt: skip
         self.actor = LocalActor(
             self.segment, settings.local, settings.wire, settings.client, world.chance.word,
             Watch(lives), join,
         )  # fmt: skip
         self.processor.drain()
+        if self._url:
+            self.server = SimulatedDataServer(self, wires, settings, self._url, host.number)
+
+    def send(self, to: Address, frames: Frames) -> None:
+        """Send a message; what this process's data server hears passes no network."""
+        line = self.lines.get(to) if isinstance(to, bytes) else None
+        if line is None:
+            super().send(to, frames)
+        else:
+            line.answer(frames)
+
+    def crash(self) -> None:
+        """Die here and now, with the data server."""
+        self._wires.close_listener(self._url)
+        super().crash()
+        if self.server is not None:
+            self.server.die()
+        self._wires.end_of_process(self.route, silently=self._wires.is_down(self.host.number))
 
     def start(self) -> None:
         """Begin to join."""
         self.perform(self.actor.start(self.now))
         self.set_timer()
+
+
+def _ignore(_thread: ServingStrand) -> None:
+    """Nobody is told."""

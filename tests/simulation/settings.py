@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from mmc.limits import ClientLimits, LocalLimits, MetaLimits, WireLimits
+from tests.simulation.hosts import Spread
 
 WIRE = WireLimits(
     window_requests=64,
@@ -69,6 +70,10 @@ CLIENT = ClientLimits(
 )
 
 
+ONE_HOST = Spread((0,), (), ())
+"""Everything is on one host."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a cluster consists of."""
@@ -84,6 +89,7 @@ class Settings:
     read_only_clients: int = 0
     numbered: bool = False
     persists: bool = True
+    spread: Spread = ONE_HOST
 
 
 def large_settings(ranks: int) -> Settings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from types import MappingProxyType
 
@@ -17,11 +17,14 @@ from tests.simulation.chance import Mix
 from tests.simulation.clients import ClientProcess
 from tests.simulation.cluster import KEYS, Cluster
 from tests.simulation.ending import Ending
+from tests.simulation.hosts import Host, draw_spread, spread_out
 from tests.simulation.network import EVERYBODY
+from tests.simulation.outages import Outages
 from tests.simulation.processes import Process
 from tests.simulation.services import RankProcess
 from tests.simulation.settings import Settings, draw_settings, large_settings
 from tests.simulation.themes import CROWDED, THEMES
+from tests.simulation.wires import Quality
 
 OPERATIONS = 40
 """How many operations a run begins."""
@@ -29,10 +32,12 @@ OPERATIONS = 40
 _MANY_OPERATIONS = 400
 _RUNNING_MAX = 8
 _CLIENTS_MAX = 11
+_CLIENTS_OF_MANY_HOSTS_MAX = 16
 _STEPS_LEAST = 1850
 _THEMED = 0.2
 _SHARE_OF_POOL = 3
 _INTO_BUFFERS = 0.4
+_WIDE_SHARE = 0.3
 
 
 def draw_mix(random: Random) -> Mix:
@@ -110,6 +115,8 @@ class Swarm:
             (self._rank_leaves, random.choice((0.0, 0.0, 0.0, 0.01))),
             (self._bring_back, 0.0 if cluster.mix.ordered else random.choice((0.0, 0.0, 0.2))),
         ]
+        self._is_wide = cluster.settings.spread.is_wide
+        self._mishaps += self._host_mishaps()
         self._acts = [(act, focus.get(_name(act), weight)) for act, weight in self._acts]
         self._mishaps = [(act, focus.get(_name(act), rate)) for act, rate in self._mishaps]
         self._gap_s = focus.get("gap_s", random.choice((0.0005, 0.005, 0.05)))
@@ -117,6 +124,14 @@ class Swarm:
         self._skew = focus.get("skew", 0.0)
         self._keys = int(focus.get("keys", random.choice((1, 3, len(cluster.history.keys)))))
         self._timeouts = random.choice(((0.2, 1.0), (0.5,), (1.0, 2.0)))
+
+    def _host_mishaps(self) -> list[tuple[Callable[[], None], float]]:
+        """What may happen between hosts, and how often."""
+        if not self._is_wide:
+            return []
+        outages, rates = Outages(self._cluster, self._random), self._cluster.settings.spread.mishaps
+        mishaps = (outages.partition, outages.kill_some_host, outages.kill_server, outages.break_wire)
+        return [(mishap, rates.get(_name(mishap), 0.0)) for mishap in mishaps]
 
     def run(self, operations: int) -> None:
         """Begin so many operations, and more until enough has happened."""
@@ -152,9 +167,11 @@ class Swarm:
         sizes = [min(size, most) for size in sizes]
         ranks = min(len(self._cluster.ranks), MAX_REPLICAS)
         replicas = self._random.choice((1, 1, self._random.randint(1, ranks)))
+        if self._is_wide and ranks > 1 and self._random.random() < _WIDE_SHARE:
+            replicas = self._random.randint(2, min(3, ranks))
         preferred: tuple[int, ...] = ()
         if self._random.random() < 0.2:
-            known = sorted(client.actor.ranks)
+            known = sorted(client.actor.members if self._is_wide else client.actor.ranks)
             preferred = tuple(self._random.sample(known, min(len(known), replicas)))
         self._cluster.operations.put(client, keys, sizes, replicas, preferred, self._timeout())
 
@@ -203,8 +220,13 @@ class Swarm:
     # Mishaps
 
     def _replace(self) -> None:
-        if len(self._cluster.clients) < _CLIENTS_MAX:
-            self._cluster.add_client()
+        most = _CLIENTS_OF_MANY_HOSTS_MAX if self._is_wide else _CLIENTS_MAX
+        if len(self._cluster.clients) < most:
+            self._cluster.add_client(self._some_host() if self._is_wide else None)
+
+    def _some_host(self) -> Host:
+        wires = self._cluster.wires
+        return self._random.choice([host for host in self._cluster.hosts if not wires.is_down(host.number)])
 
     def _crash(self) -> None:
         if len(self._cluster.living_clients()) > 1:
@@ -310,21 +332,33 @@ def run_seed(
     settings: Settings | None = None,
     mix: Mix | None = None,
     focus: Mapping[str, float] = MappingProxyType({}),
+    hosts: int | None = None,
+    quality: Quality | None = None,
 ) -> Outcome:
     """One run, of a configuration, a mix of mishaps and operations that are drawn unless given.
+
+    So is the number of hosts where nothing else is given; else it is one.  ``quality``: what connections
+    between hosts are like, instead of what is drawn.
 
     Raises:
         AssertionError: an invariant was broken.
     """
     drawn, drawn_mix, random = prepare(seed)
-    if settings is None and mix is None and not focus and random.random() < _THEMED:
+    is_drawn = settings is None and mix is None and not focus
+    spread = draw_spread(seed, hosts if hosts or is_drawn else 1)
+    if is_drawn and random.random() < _THEMED:
         theme = random.choice(THEMES)
         focus = theme.focus
         if theme.mix is not None:
             drawn, drawn_mix = CROWDED, theme.mix
     keys = max(KEYS, int(focus.get("keys", 0)))
-    with Cluster(seed, settings or drawn, mix or drawn_mix, keys) as cluster:
+    settings = settings or drawn
+    if spread is not None:
+        spread = replace(spread, quality=quality or spread.quality)
+        settings = spread_out(settings, spread)
+    with settings.spread.in_place(), Cluster(seed, settings, mix or drawn_mix, keys) as cluster:
         world = cluster.world
+        world.counts["clusters of several hosts"] += settings.spread.is_wide
         try:
             cluster.start()
             Swarm(cluster, random, focus).run(operations)

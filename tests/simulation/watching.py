@@ -182,7 +182,7 @@ class MetaWatch:
         unpacked = unpack_version(version)
         self._cluster.world.log("claim", key, unpacked, size, places, code)
         ranks = [place.rank for place in places]
-        self._cluster.checkers.replicas.claimed(unpacked.client, key, ranks)
+        self._cluster.checkers.replicas.claimed(unpacked.client, unpacked.counter, key, ranks)
 
 
 class RankWatch:
@@ -281,7 +281,7 @@ class StoreWatch:
 
     def on_words(self, processor: Processor, at: int) -> None:
         """A store becomes visible."""
-        client = self._cluster.client_named(processor.name)
+        client = self._cluster.writer_named(processor.name)
         if at == AT_CLOSING and self._rank.shared.words[at] == self._rank.shared.words[AT_TERM]:
             self._cluster.checkers.visibility.changed_term(self._rank)
         if client is None or at in self._index:
@@ -300,7 +300,7 @@ class StoreWatch:
 
     def on_payload(self, processor: Processor, start: int, end: int) -> None:
         """Bytes are about to be written."""
-        client = self._cluster.client_named(processor.name)
+        client = self._cluster.writer_named(processor.name)
         layout = self._rank.segment.layout
         if client is None:
             return
@@ -308,6 +308,8 @@ class StoreWatch:
         if start >= layout.payload_at:
             start, end = start - layout.payload_at, end - layout.payload_at
             fencing.stored_payload(self._rank, client.name, client.id, start, end)
+            if processor.received_from is not None:
+                fencing.received(self._rank, client.name, processor.received_from, start, end)
         else:
             record = (start // WORD - self._records.start) // RECORD_WORDS
             fencing.stored_word(self._rank, client.name, client.id, record)
