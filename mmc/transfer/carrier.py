@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from mmc.transfer.connections import Connections
+from mmc.transfer.crew import LEAST_BYTES
 from mmc.transfer.errands import Fetching, Probing, Seeking
 from mmc.transfer.exchange import Exchange
 from mmc.transfer.uploading import Uploading
@@ -87,12 +88,20 @@ class Carrier:
         return self._limits.blocks_per_request, most, side_by_side
 
     def together(self, errands: Sequence[object]) -> Sequence[Exchange]:
-        """As many works as threads, each with errands to every rank; all errands are made by this carrier."""
+        """As many works as threads are of use to, each with errands to every rank.
+
+        All errands are made by this carrier.
+        """
         errands = cast("Sequence[Errand]", errands)
         count = max(1, min(self._threads, len(errands)))
-        return [
+        if count > 1 and sum([errand.size for errand in errands]) < LEAST_BYTES:
+            count = 1
+        exchanges = [
             Exchange(errands[at::count], self._connections, self._limits, self._now) for at in range(count)
         ]
+        for exchange in exchanges if count > 1 else ():
+            exchange.help(exchanges)
+        return exchanges
 
     def close(self) -> None:
         """End what is on its way."""

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from mmc.actors.client.calls import Work
 
-_LEAST_BYTES = 2 << 20
+LEAST_BYTES = 2 << 20
+"""So many bytes at once are worth several threads."""
 _LEAST_PIECE_BYTES = 1 << 19
 _STEP_BYTES = 1 << 20
 
@@ -52,7 +53,7 @@ class Crew:
         """Do all of this, in any order."""
         if self._helpers > 0 and len(works) > 1:
             size = sum([work.size for work in works])
-            if size >= _LEAST_BYTES and size >= _LEAST_PIECE_BYTES * sum([work.pieces for work in works]):
+            if size >= LEAST_BYTES and size >= _LEAST_PIECE_BYTES * sum([work.pieces for work in works]):
                 self._do_together(deque([work.perform for work in works]))
                 return
         perform_each(works)
@@ -60,7 +61,7 @@ class Crew:
     def copy(self, target: NDArray[np.uint8], source: NDArray[np.uint8]) -> None:
         """Copy all of the source to the target, of the same length."""
         size = len(target)
-        if self._helpers > 0 and size >= _LEAST_BYTES:
+        if self._helpers > 0 and size >= LEAST_BYTES:
             parts = [slice(at, at + _STEP_BYTES) for at in range(0, size, _STEP_BYTES)]
             self._do_together(deque(_Copy(target[part], source[part]) for part in parts))
         else:

@@ -2,6 +2,9 @@
 
 Each has a connection and a deadline.  One over a connection that was kept, and that turns out to have ended
 before it said anything, is begun again over a new one.
+
+Several exchanges may be made for several threads.  One that has nothing to do but wait begins what others
+have not begun: they may never get a thread, or get the very one that waits.
 """
 
 from __future__ import annotations
@@ -56,7 +59,12 @@ class Exchange:
         self._now = now
         self._poll = select.poll()
         self._going: dict[int, _Going] = {}
+        self._others: Sequence[Exchange] = ()
         self.pieces = len(errands)
+
+    def help(self, others: Sequence[Exchange]) -> None:
+        """Begin what these have not begun when there is nothing to do but wait."""
+        self._others = [other for other in others if other is not self]
 
     @property
     def size(self) -> int:
@@ -75,7 +83,9 @@ class Exchange:
 
     def _begin_what_can(self) -> None:
         for _ in range(len(self._errands)):
-            errand = self._errands.popleft()
+            errand = self.take_unbegun()
+            if errand is None:
+                return
             if errand.until <= self._now():
                 errand.fail(Code.TIMED_OUT)
             elif not self._begin(errand, fresh=False):
@@ -125,16 +135,32 @@ class Exchange:
         every = list(self._going.values())
         due = min([self._due(going) for going in every])
         seconds = max(0.0, due - self._now())
-        if self._errands:
+        if self._errands or self._others:
             seconds = min(seconds, _WAIT_S)
         for going in every:
             if going.wanted != going.watched:
                 self._poll.register(going.stream, going.wanted)
                 going.watched = going.wanted
-        for descriptor, _ in self._poll.poll(seconds * 1000):
+        ready = self._poll.poll(seconds * 1000)
+        for descriptor, _ in ready:
             self._go_on(self._going[descriptor])
+        if not ready:
+            self._take_over()
         if self._now() >= due:
             self._end_the_late()
+
+    def take_unbegun(self) -> Errand | None:
+        """An errand that has not begun, for whichever thread does it; from any thread."""
+        try:
+            return self._errands.popleft()
+        except IndexError:  # there is none, or another thread was faster
+            return None
+
+    def _take_over(self) -> None:
+        for other in self._others:
+            while (errand := other.take_unbegun()) is not None:
+                self._errands.append(errand)
+        self._others = ()
 
     def _due(self, going: _Going) -> float:
         """When it has to be done; before that, when it has to be connected, and to be answered at all."""

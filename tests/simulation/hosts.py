@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mmc.limits import DataLimits
-from mmc.transfer import serving, uploading
+from mmc.transfer import carrier, serving, uploading
 from tests.simulation.network import NOWHERE
 from tests.simulation.planting import replace as put_in_place
 from tests.simulation.wires import Quality
@@ -58,7 +58,7 @@ class Spread:
 
     ``machines``: of each host its machine.  ``meta``: the host of the meta service and the brokers, or
     ``NOWHERE``.  ``early_bytes`` go along with the beginning of a write; ``held_back_bytes`` are the last
-    that a reader is sent.
+    that a reader is sent; ``helped_bytes`` at once are worth several of a client's ``threads``.
     ``mishaps``: how often each happens between two operations.
     """
 
@@ -71,6 +71,7 @@ class Spread:
     threads: int = 1
     early_bytes: int = 256
     held_back_bytes: int = 64
+    helped_bytes: int = 0
     mishaps: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -90,6 +91,7 @@ class Spread:
             if self.is_wide:
                 put_in_place(stack, serving, "EARLY_BYTES", self.early_bytes)
                 put_in_place(stack, uploading, "EARLY_BYTES", self.early_bytes)
+                put_in_place(stack, carrier, "LEAST_BYTES", self.helped_bytes)
                 put_in_place(stack, serving, "_HELD_BACK_BYTES", self.held_back_bytes)
             yield
 
@@ -116,6 +118,7 @@ def draw_spread(seed: int, hosts: int | None = None) -> Spread | None:
         threads=random.choice((1, 2)),
         early_bytes=random.choice((64, 256, 4096)),
         held_back_bytes=random.choice((16, 64, 4096)),
+        helped_bytes=random.choice((0, 2000, 1 << 21)),
         mishaps={
             "partition": random.choice((0.0, 0.0, 0.05)),
             "kill_some_host": random.choice((0.0, 0.0, 0.0, 0.02)),

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from mmc.actors.client.calls import perform_each
 from mmc.actors.client.far import Block, Guess, Place
 from mmc.config import load_config
 from mmc.errors import CacheError, Code
 from mmc.identifiers import Member
 from mmc.limits import DataLimits
+from mmc.transfer.carrier import Carrier
 from mmc.transfer.connections import Connections
 from mmc.transfer.errands import Probing, Seeking
 from mmc.transfer.exchange import Exchange
@@ -113,6 +115,26 @@ def test_a_guess_is_not_waited_for_where_nobody_answers(make_rank: Callable[[str
     Exchange([seeking], connections, LIMITS, now).perform()
     assert guess.code == Code.TIMED_OUT
     connections.close()
+
+
+@pytest.mark.parametrize("size", [1, 1 << 21])
+def test_a_silent_rank_delays_no_other_where_many_threads_would_help(
+    make_rank: Callable[[str], Rank], size: int
+) -> None:
+    """Also if the works that a carrier makes for several threads are done by one, one after the other."""
+    carrier = Carrier(LIMITS, 4, lambda _: True, now)
+    silent, answering = make_rank("silent").member, make_rank("answering").member
+    blocks = [
+        Block(Place(silent, 0, 2, size), [memoryview(bytearray(size))]),
+        Block(Place(answering, 0, 2, 1), ()),
+    ]
+    errands = [
+        *carrier.fetch(silent, blocks[:1], now() + SOON_S),
+        *carrier.probe(answering, blocks[1:], now() + SOON_S),
+    ]
+    perform_each(carrier.together(errands))
+    assert [block.code for block in blocks] == [Code.TIMED_OUT, Code.OK]
+    carrier.close()
 
 
 def test_nobody_there_is_minus_3014(make_rank: Callable[[str], Rank]) -> None:
