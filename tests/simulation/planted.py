@@ -13,6 +13,7 @@ from typing import NamedTuple
 from mmc.actors.client import putting
 from mmc.actors.local import keeper
 from mmc.segments import pins
+from tests.simulation import faults_between_hosts as between
 from tests.simulation import faults_in_segments as memory
 from tests.simulation import faults_in_services as services
 from tests.simulation.chance import Mix
@@ -26,19 +27,22 @@ from tests.simulation.themes import (
     LEASING,
     LINGERING,
     READING,
+    REBUILDING,
     REPEATING,
     RESTARTING,
     SLOW,
     STALLING,
     VIEWING,
 )
+from tests.simulation.wires import PERFECT, Quality
 
 
 class Bug(NamedTuple):
     """A planted fault, the checkers of which one must see it, and a seed that shows it.
 
     ``mix``: what goes wrong in a small pool, where a rare race wants that; None: what the seed draws.
-    ``focus``: what is done more often than the seed says.
+    ``focus``: what is done more often than the seed says.  ``hosts``: how many there are; ``quality``: what
+    the connections between them are like, if not as drawn.
     """
 
     name: str
@@ -47,6 +51,8 @@ class Bug(NamedTuple):
     seed: int
     mix: Mix | None = None
     focus: Mapping[str, float] = MappingProxyType({})
+    hosts: int = 1
+    quality: Quality | None = None
 
 
 def run(bug: Bug, seed: int, *, is_planted: bool) -> str:
@@ -55,14 +61,21 @@ def run(bug: Bug, seed: int, *, is_planted: bool) -> str:
         if is_planted:
             bug.plant(stack)
         try:
-            if bug.mix is None:
-                run_seed(seed, focus=bug.focus)
-            else:
-                run_seed(seed, settings=CROWDED, mix=bug.mix, focus=bug.focus)
+            settings = None if bug.mix is None else CROWDED
+            run_seed(
+                seed, settings=settings, mix=bug.mix, focus=bug.focus, hosts=bug.hosts, quality=bug.quality
+            )
         except AssertionError as failure:
             return ", ".join((str(failure).partition("\n")[0], *failure.__notes__))
     return ""
 
+
+DAMAGING = Quality(damages=0.05)
+_WHOLE = dict.fromkeys(("partition", "kill_some_host", "kill_server", "break_wire"), 0.0)
+READING_AFAR = {**READING, **_WHOLE}
+REBUILDING_AFAR = {**REBUILDING, **_WHOLE}
+SLOWLY = Quality(window=1024, segment=300, latency_s=0.003)
+SILENT = Quality(breaks=0.02, latency_s=0.0005)
 
 BUGS = (
     Bug("the second look left out", memory.no_second_look, ("S1",), 9, STALLING, READING),
@@ -115,4 +128,47 @@ BUGS = (
     Bug("eviction never asked for", services.eviction_never_asked_for, ("the end: L1",), 0),
     Bug("deadlines overlooked", services.deadlines_overlooked, ("L2",), 0),
     Bug("a report cut short", services.report_cut_short, ("the end",), 0),
+    Bug(
+        "a server's second look left out",
+        between.second_look_of_a_server_left_out,
+        ("S1",),
+        0,
+        STALLING,
+        READING_AFAR,
+        hosts=2,
+        quality=SLOWLY,
+    ),
+    Bug(
+        "a server compares no generation",
+        between.generation_not_compared,
+        ("S1",),
+        0,
+        STALLING,
+        READING_AFAR,
+        hosts=2,
+        quality=PERFECT,
+    ),
+    Bug(
+        "a server's success in another term",
+        between.success_of_a_server_in_another_term,
+        ("S2",),
+        0,
+        LINGERING,
+        REBUILDING_AFAR,
+        hosts=2,
+        quality=PERFECT,
+    ),
+    Bug("damage published", between.digests_not_compared, ("S1",), 0, hosts=2, quality=DAMAGING),
+    Bug("bytes stored after the end", between.stored_after_the_end, ("S3",), 19, hosts=2, quality=SILENT),
+    Bug("what is open not abandoned", between.abandon_left_out, ("the end",), 0, hosts=2, quality=SILENT),
+    Bug("slow writes borne by a server", between.slowness_borne, ("the end",), 0, hosts=2, quality=SILENT),
+    Bug("replicas on one host", between.replicas_on_one_host, ("S7",), 0, hosts=3),
+    Bug(
+        "errands beyond deadlines",
+        between.deadlines_of_errands_overlooked,
+        ("L2",),
+        1,
+        hosts=2,
+        quality=SILENT,
+    ),
 )

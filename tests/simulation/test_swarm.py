@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from tests.simulation.themes import CROWDED, LINGERING, REPEATING
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(1000, 1016)
+BETWEEN_HOSTS = [(seed, 2 + seed % 3) for seed in range(2000, 2009)]
+FOUND_BETWEEN_HOSTS: tuple[tuple[int, int], ...] = ()
 FOUND = (
     2, 25, 38, 76, 94, 271, 360, 390, 574, 618, 923, 1041, 1113, 1288, 1469, 1545, 2351, 3256, 5109, 20052,
     3177, 3635, 3895, 7889, 8293, 8609, 9734,
@@ -24,7 +27,19 @@ FOUND = (
 @pytest.mark.parametrize("seed", [*FOUND, *SEEDS])
 def test_invariants_hold(seed: int) -> None:
     """Whatever the network, the threads and the clients' deaths do, every invariant holds."""
-    run_seed(seed)
+    run_seed(seed, hosts=1)
+
+
+@pytest.mark.parametrize(("seed", "hosts"), [*FOUND_BETWEEN_HOSTS, *BETWEEN_HOSTS])
+def test_invariants_hold_between_hosts(seed: int, hosts: int) -> None:
+    """So they do over several hosts, whatever becomes of these and of the connections between them."""
+    run_seed(seed, hosts=hosts)
+
+
+def test_objects_travel_between_hosts() -> None:
+    """Some seeds of several hosts read, write and lose connections between them."""
+    counts = sum((run_seed(seed, hosts=2).counts for seed in range(3)), Counter[str]())
+    assert min(counts[name] for name in ("blocks read", "blocks published", "connections")) > 0
 
 
 @pytest.mark.parametrize(("seed", "mix"), [(31, LINGERING), (76, REPEATING)])
@@ -35,7 +50,10 @@ def test_a_lease_outlives_a_rebuild(seed: int, mix: Mix) -> None:
 
 def _fingerprint(hash_seed: int) -> str:
     """What one seed did, in a process with its own order of hashing."""
-    code = "from tests.simulation.swarm import run_seed; print(run_seed(7).fingerprint)"
+    code = (
+        "from tests.simulation.swarm import run_seed;"
+        "print(run_seed(7, hosts=1).fingerprint, run_seed(14, hosts=4).fingerprint)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
