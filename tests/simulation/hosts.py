@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.simulation.settings import Settings
 
 BOOT_ID = 4711
+_CLIENTS_ALONE = 0.3
+"""How often the last host has clients alone."""
 _HOSTS = (1, 1, 1, 1, 2, 2, 3, 3, 4)
 _RANKS_MAX = 16
 _CLIENT_ROWS = 20
@@ -105,8 +107,8 @@ def draw_spread(seed: int, hosts: int | None = None) -> Spread | None:
     alike = random.random() < 0.2
     machines = tuple(number if not alike or number < 2 else number - 1 for number in range(count))
     ranks = [number for number in range(count) for _ in range(random.choice((1, 1, 2)))]
-    if len(ranks) > 2 and random.random() < 0.15:  # a host of clients alone
-        ranks.remove(random.choice(ranks))
+    if random.random() < _CLIENTS_ALONE:
+        ranks = [number for number in ranks if number != count - 1]
     clients = [number for number in range(count) for _ in range(random.choice((1, 1, 2)))]
     return Spread(
         machines,

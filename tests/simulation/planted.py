@@ -74,7 +74,7 @@ DAMAGING = Quality(damages=0.05)
 _WHOLE = dict.fromkeys(("partition", "kill_some_host", "kill_server", "break_wire"), 0.0)
 READING_AFAR = {**READING, **_WHOLE}
 REBUILDING_AFAR = {**REBUILDING, **_WHOLE}
-SLOWLY = Quality(window=1024, segment=300, latency_s=0.003)
+SLOWLY = Quality(window=1024, segment=300, latency_s=0.01)
 SILENT = Quality(breaks=0.02, latency_s=0.0005)
 
 BUGS = (

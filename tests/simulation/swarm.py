@@ -124,6 +124,8 @@ class Swarm:
         self._skew = focus.get("skew", 0.0)
         self._keys = int(focus.get("keys", random.choice((1, 3, len(cluster.history.keys)))))
         self._timeouts = random.choice(((0.2, 1.0), (0.5,), (1.0, 2.0)))
+        if self._is_wide:
+            self._batch = random.choice((1, 3, 6))
 
     def _host_mishaps(self) -> list[tuple[Callable[[], None], float]]:
         """What may happen between hosts, and how often."""

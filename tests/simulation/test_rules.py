@@ -1,5 +1,8 @@
 """The simulated cluster driven by hypothesis: it chooses what is done and what goes wrong, and shrinks it."""
 
+from contextlib import ExitStack
+from random import Random
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -8,7 +11,10 @@ from tests.simulation.chance import Mix
 from tests.simulation.clients import ClientProcess
 from tests.simulation.cluster import Cluster
 from tests.simulation.ending import Ending
-from tests.simulation.settings import Settings
+from tests.simulation.hosts import Spread
+from tests.simulation.network import NOWHERE
+from tests.simulation.outages import Outages
+from tests.simulation.settings import ONE_HOST, Settings
 
 TIMEOUT_S = 0.5
 keys = st.integers(0, 2).map(lambda number: b"key %d" % number)
@@ -34,11 +40,17 @@ class ClusterMachine(RuleBasedStateMachine):
         """No cluster yet."""
         super().__init__()
         self.cluster: Cluster | None = None
+        self.outages: Outages | None = None
+        self._in_place = ExitStack()
 
-    @initialize(seed=st.integers(0, 1 << 32), mix=mixes, ranks=st.integers(1, 2))
-    def begin(self, seed: int, mix: Mix, ranks: int) -> None:
-        """A small cluster; the seed decides what the rules do not."""
-        self.cluster = Cluster(seed, Settings(ranks=ranks, capacity=8192, records=8), mix, keys=3)
+    @initialize(seed=st.integers(0, 1 << 32), mix=mixes, ranks=st.integers(1, 2), hosts=st.integers(1, 2))
+    def begin(self, seed: int, mix: Mix, ranks: int, hosts: int) -> None:
+        """A small cluster, its second host with a rank or without; the seed decides what the rules do not."""
+        spread = ONE_HOST if hosts == 1 else Spread((0, 1), tuple(range(ranks)), (0, 1, 1))
+        self._in_place.enter_context(spread.in_place())
+        settings = Settings(ranks=ranks, capacity=8192, records=8, spread=spread)
+        self.cluster = Cluster(seed, settings, mix, keys=3)
+        self.outages = Outages(self.cluster, Random(seed))
         self.cluster.start()
 
     def _parts(self, number: int) -> tuple[Cluster, ClientProcess]:
@@ -118,6 +130,34 @@ class ClusterMachine(RuleBasedStateMachine):
         processes = (self.cluster.meta, *self.cluster.ranks, *self.cluster.living_clients())
         processes[number % len(processes)].stop(seconds)
 
+    @rule(client=which)
+    def get_all(self, client: int) -> None:
+        """A client begins to get every key at once."""
+        cluster, caller = self._parts(client)
+        cluster.operations.get(caller, cluster.history.keys[:3], None, TIMEOUT_S)
+
+    @rule(seconds=away, one_way=st.booleans(), of_meta=st.booleans())
+    def part(self, seconds: float, *, one_way: bool, of_meta: bool) -> None:
+        """The second host is cut off from the first, and perhaps from the meta service."""
+        assert self.outages is not None
+        self.outages.part({1}, {0, NOWHERE} if of_meta else {0}, seconds, one_way=one_way)
+
+    @rule(number=st.integers(0, 1), seconds=away)
+    def kill_host(self, number: int, seconds: float) -> None:
+        """One of two hosts dies with all that it holds, and comes back."""
+        assert self.cluster is not None
+        assert self.outages is not None
+        if number < len(self.cluster.hosts):
+            self.outages.kill_host(self.cluster.hosts[number], seconds)
+
+    @rule(number=which)
+    def break_connection(self, number: int) -> None:
+        """A connection between hosts breaks or falls silent."""
+        assert self.cluster is not None
+        wires = self.cluster.wires.open_wires()
+        if wires:
+            wires[number % len(wires)].break_down()
+
     @rule(seconds=st.sampled_from((0.0005, 0.01, 0.3)))
     def wait(self, seconds: float) -> None:
         """Time passes."""
@@ -127,7 +167,7 @@ class ClusterMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end everything is accounted for."""
         if self.cluster is not None:
-            with self.cluster:
+            with self._in_place, self.cluster:
                 Ending(self.cluster).check()
 
 
