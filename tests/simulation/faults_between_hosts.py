@@ -11,7 +11,6 @@ from mmc.actors.client import proxy, sending
 from mmc.cache import placement
 from mmc.segments import records
 from mmc.segments.reader import Hit, hit_at
-from mmc.transfer import serving
 from mmc.transfer.exchange import Exchange
 from mmc.transfer.serving import Serving
 from mmc.transfer.serving_thread import ServingThread
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
     from mmc.wire.operations import Message
 
 _LATE_S = 3.0
-
-
-def second_look_of_a_server_left_out(stack: ExitStack) -> None:
-    """What was sent is said to be whole without reading the generation once more, and is hashed each time."""
-    replace(stack, serving, "has_passed", lambda _: False)
-    replace(stack, Serving, "_known_digest", lambda *_: None)
 
 
 def generation_not_compared(stack: ExitStack) -> None:

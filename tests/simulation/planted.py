@@ -74,7 +74,6 @@ DAMAGING = Quality(damages=0.05)
 _WHOLE = dict.fromkeys(("partition", "kill_some_host", "kill_server", "break_wire"), 0.0)
 READING_AFAR = {**READING, **_WHOLE}
 REBUILDING_AFAR = {**REBUILDING, **_WHOLE}
-SLOWLY = Quality(window=1024, segment=300, latency_s=0.01)
 SILENT = Quality(breaks=0.02, latency_s=0.0005)
 
 BUGS = (
@@ -128,16 +127,6 @@ BUGS = (
     Bug("eviction never asked for", services.eviction_never_asked_for, ("the end: L1",), 0),
     Bug("deadlines overlooked", services.deadlines_overlooked, ("L2",), 0),
     Bug("a report cut short", services.report_cut_short, ("the end",), 0),
-    Bug(
-        "a server's second look left out",
-        between.second_look_of_a_server_left_out,
-        ("S1",),
-        0,
-        STALLING,
-        READING_AFAR,
-        hosts=2,
-        quality=SLOWLY,
-    ),
     Bug(
         "a server compares no generation",
         between.generation_not_compared,
