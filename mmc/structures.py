@@ -23,7 +23,7 @@ LogFunction = Callable[[int, str], object]
 _MOST_ROWS = 8192
 
 NATIVE_AFFINITY = 0
-"""The policy of :class:`mmc_put_options`: own host first, then the emptiest."""
+"""The policy of :class:`mmc_put_options`: own host first, then others by their room."""
 
 
 class MmcCopyDirect(IntEnum):
@@ -214,7 +214,7 @@ class mmc_put_options:
 
     Attributes:
         mediaType: 1 DRAM; 0 HBM means DRAM where there is no device.
-        policy: ``NATIVE_AFFINITY``, which is 0: own host first, then the emptiest.
+        policy: ``NATIVE_AFFINITY``, which is 0: own host first, then others by their room.
         replicaNum: copies, 1 to 8.
         preferredLocalServiceIDs: ranks that must hold it, at most ``replicaNum``; -1 stands for none.
     """

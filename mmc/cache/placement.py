@@ -4,10 +4,14 @@ Among ranks of several hosts the first replica lies on the writer's own, and eac
 the object's replicas share its machine, and of those where fewest share its address.  A machine is told by
 its boot id, so that replicas in two containers of one machine do not pass for two hosts while there is
 another machine.
+
+What its own host cannot take is *spread*: each object prefers a rank with a probability in proportion to the
+room there, so that a rank that joins empty gets a share of what comes, and not all of it at once.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -15,12 +19,29 @@ from mmc.errors import Code, error_for
 from mmc.identifiers import home_of, rendezvous_weight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+_HASHES = 1 << 64
 
 
 def home_order(hashed: int, ranks: Sequence[int]) -> list[int]:
     """The ranks in the order in which a key prefers them: the same for every process."""
     return sorted(ranks, key=lambda rank: rendezvous_weight(hashed, rank), reverse=True)
+
+
+def spread_order(hashed: int, room: Mapping[int, int]) -> list[int]:
+    """The ranks in the order in which an object prefers them, given the bytes that each has room for.
+
+    The first is drawn by the key's hash, each rank with its share of all the room; so is the next among the
+    others, and so on.  More room never makes a rank come later.  Ranks without room come last.
+    """
+
+    def lateness(rank: int) -> float:
+        drawn = (rendezvous_weight(hashed, rank) + 1) / (_HASHES + 1)
+        return -math.log(drawn) / room[rank]
+
+    with_room = sorted((rank for rank in room if room[rank] > 0), key=lateness)
+    return [*with_room, *home_order(hashed, [rank for rank in room if room[rank] <= 0])]
 
 
 def place(

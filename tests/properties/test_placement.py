@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from mmc.cache.placement import home_order, place
-from mmc.identifiers import rendezvous_weight
+from mmc.cache.placement import home_order, place, spread_order
+from mmc.identifiers import key_hash, rendezvous_weight
 from tests.strategies import words
 
 clusters = st.lists(st.integers(0, 1023), min_size=1, max_size=12, unique=True)
@@ -74,3 +74,35 @@ def test_losing_a_rank_moves_only_its_own_keys(hashed: int, ranks: list[int], da
 def test_no_two_ranks_weigh_the_same(hashed: int, ranks: list[int]) -> None:
     """Every key puts the ranks in one order, without ties."""
     assert len({rendezvous_weight(hashed, rank) for rank in ranks}) == len(ranks)
+
+
+rooms = st.dictionaries(st.integers(0, 1023), st.integers(0, 1 << 40), min_size=1, max_size=12)
+
+
+@given(words, rooms)
+def test_what_is_spread_may_go_anywhere(hashed: int, room: dict[int, int]) -> None:
+    """Every rank is named once, and none without room before one that has some."""
+    order = spread_order(hashed, room)
+    assert sorted(order) == sorted(room)
+    assert [room[rank] > 0 for rank in order] == sorted((room[rank] > 0 for rank in order), reverse=True)
+
+
+@given(words, rooms, st.data())
+def test_more_room_never_makes_a_rank_come_later(
+    hashed: int, room: dict[int, int], data: st.DataObject
+) -> None:
+    """And the others stay in their order, so that a rank that is filled gives up keys one by one."""
+    rank = data.draw(st.sampled_from(sorted(room)))
+    larger = room | {rank: room[rank] + data.draw(st.integers(1, 1 << 40))}
+    before, after = spread_order(hashed, room), spread_order(hashed, larger)
+    assert after.index(rank) <= before.index(rank)
+    assert [other for other in after if other != rank] == [other for other in before if other != rank]
+
+
+@given(st.integers(1, 8), st.integers(1, 1 << 30), st.integers(1, 50))
+def test_an_empty_rank_that_joins_gets_its_share(others: int, free: int, times: int) -> None:
+    """However many full ranks there are, its share of what comes is that of the room, within 5 %."""
+    room = dict.fromkeys(range(1, others + 1), free) | {0: times * free}
+    firsts = [spread_order(key_hash(b"%d" % number), room)[0] for number in range(4000)]
+    share = times / (times + others)
+    assert abs(firsts.count(0) / 4000 - share) < 0.05

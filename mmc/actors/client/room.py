@@ -1,7 +1,7 @@
 """How much room the ranks of other hosts have: what their heartbeats told the meta service.
 
 It is asked for when a rank that was to take an object has refused it, at most once a second.  What this
-client puts there meanwhile is taken off: it fills the emptiest, and not whichever was that a second ago.
+client puts there meanwhile is taken off.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmc.actors.client.asking import status
+from mmc.cache.placement import spread_order
 from mmc.errors import Code
 
 if TYPE_CHECKING:
@@ -49,9 +50,12 @@ class Room:
             if rank in self._free:
                 self._free[rank] -= size
 
-    def emptiest_first(self, ranks: Sequence[int]) -> list[int]:
-        """The ranks in the order of the room that they have; those that are not known come last."""
-        return sorted(ranks, key=lambda rank: self._free.get(rank, 0), reverse=True)
+    def spread(self, hashed: int, ranks: Sequence[int]) -> list[int]:
+        """The ranks in the order in which an object prefers them, each by its share of the room.
+
+        Those that are full or not known come last.
+        """
+        return spread_order(hashed, {rank: self._free.get(rank, 0) for rank in ranks})
 
 
 def look(client: ClientActor, deadline: float) -> Operation[None]:

@@ -1,7 +1,7 @@
 """Put to other hosts: what no rank of this one takes, or what is to lie there, too.
 
 Replicas lie on distinct hosts where there are such: the first on this one, in its segment as ever, the others
-behind uploads.  What was refused goes to the emptiest rank of those that have not refused it.
+behind uploads.  What was refused is spread over the ranks that have not refused it, by their room.
 
 The steps are those of :mod:`mmc.actors.client.putting`, and so are their reasons; those that touch a record
 are asked of its rank's data server over the upload's connection, and a step of many objects is one message.
@@ -149,13 +149,13 @@ class _Sending:
         yield from self._send_all(planned)
 
     def _place(self, draft: Draft, far: Sequence[int], replicas: int, preferred: Sequence[int]) -> list[int]:
-        """The ranks that are to take it; what was refused goes to the emptiest."""
+        """The ranks that are to take it; what was refused is spread by the room there is."""
         client, refused = self._client, self._refused[draft.key]
         near = [rank for rank in home_order(draft.hashed, client.writable_ranks) if rank not in refused]
         if client.home_rank in near:
             near.sort(key=lambda rank: rank != client.home_rank)
         far = [rank for rank in far if rank not in refused]
-        far = client.room.emptiest_first(far) if refused else home_order(draft.hashed, far)
+        far = client.room.spread(draft.hashed, far) if refused else home_order(draft.hashed, far)
         return place_widely(near, far, replicas, preferred, lambda rank: client.members[rank].host)
 
     def _planned(self, drafts: list[Draft], ranks: tuple[int, ...], groups: int) -> list[list[_Part]]:
