@@ -6,13 +6,14 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
-from mmc.actors.client import asking
+from mmc.actors.client import asking, draining
 from mmc.actors.client.reading import await_rank, await_ranks
 from mmc.arguments import seconds_of
 from mmc.config import load_config
 from mmc.connection import Connection
 from mmc.errors import Code, error_for, raise_for
 from mmc.identifiers import ANY_RANK
+from mmc.wire.operations import DrainAct
 from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from mmc.actors.client.calls import Operation
+    from mmc.actors.client.draining import DrainStatus
     from mmc.actors.client.service import ClientActor
     from mmc.config import Config
     from mmc.plans import Plan
@@ -119,6 +121,41 @@ class ClientLife:
         if isinstance(report, Code):
             raise error_for(report, "status")
         return report
+
+    def drain(self, rank: int, *, discard: bool = False, timeout: float | None = None) -> DrainStatus:
+        """Have a rank take no new objects and give those that it has to others; returns when that begins.
+
+        The objects stay readable meanwhile.  :meth:`drain_status` tells how it goes; once it is ``drained``
+        the rank may be stopped without loss.  Asking again changes ``discard`` alone.
+
+        Args:
+            rank: the one that is to leave.
+            discard: let go of objects that no other rank has room for; else they stay, and are tried again.
+            timeout: seconds, for the answer.
+
+        Raises:
+            CacheError: -3018, no such rank; -3016, no other live rank could take anything; -3017, no answer.
+        """
+        act = DrainAct.DISCARD if discard else DrainAct.BEGIN
+        return self.run(partial(draining.ask, rank=rank, act=act), timeout)
+
+    def drain_status(self, rank: int, *, timeout: float | None = None) -> DrainStatus:
+        """How the drain of a rank is, or how it ended.
+
+        Raises:
+            NotFound: -3007, it was not asked to drain, or the meta service was started again since it ended.
+            CacheError: -3017, no answer.
+        """
+        return self.run(partial(draining.ask, rank=rank, act=DrainAct.QUERY), timeout)
+
+    def cancel_drain(self, rank: int, *, timeout: float | None = None) -> DrainStatus:
+        """Have a rank take objects again; what was moved stays where it is.
+
+        Raises:
+            NotFound: -3007, it does not drain.
+            CacheError: -3017, no answer.
+        """
+        return self.run(partial(draining.ask, rank=rank, act=DrainAct.CANCEL), timeout)
 
     def traffic(self) -> dict[str, int]:
         """What this client has exchanged with ranks of other hosts since it connected.

@@ -40,6 +40,9 @@ class MetaLimits:
     lease_max_ms: int
     objects_max: int
     ranks_max: int
+    repair: bool
+    copy_bytes: int
+    copy_objects: int
 
 
 @dataclass(frozen=True, slots=True)

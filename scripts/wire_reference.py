@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 from mmc.wire import blocks, codec, replies, requests
-from mmc.wire.operations import CommandKind, Message, Operation, PeerKind
+from mmc.wire.operations import CommandKind, DrainAct, DrainState, Message, Operation, PeerKind
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "wire.md"
 BEGIN = "<!-- The rest of this page is written by scripts/wire_reference.py from mmc/wire. -->"
@@ -24,6 +24,8 @@ def tables() -> str:
     )
     parts = [_group(title, kinds) for title, kinds in groups]
     parts.append(_numbers("Command kinds", CommandKind))
+    parts.append(_numbers("Drain acts", DrainAct))
+    parts.append(_numbers("Drain states", DrainState))
     parts.append(_numbers("Peer kinds", PeerKind))
     return "\n".join(parts)
 
@@ -50,7 +52,7 @@ def _group(title: str, kinds: tuple[type[Message], ...]) -> str:
     return "\n".join(lines)
 
 
-def _numbers(title: str, kinds: type[CommandKind | PeerKind]) -> str:
+def _numbers(title: str, kinds: type[CommandKind | DrainAct | DrainState | PeerKind]) -> str:
     lines = [f"## {title}", "", "| number | name |", "|---|---|"]
     lines += [f"| {kind.value} | {kind.name.lower()} |" for kind in kinds]
     return "\n".join([*lines, ""])

@@ -35,6 +35,10 @@ class Claims:
         if not entry.unconfirmed:
             self._due.pop(entry.key, None)
 
+    def forget(self, key: bytes) -> None:
+        """There is nothing to look into any more."""
+        self._due.pop(key, None)
+
     def next_due(self) -> float | None:
         """When the next entry is due."""
         return next(iter(self._due.values()))[0] if self._due else None

@@ -1,6 +1,7 @@
 """Membership: which ranks there are, which term each is in, and which have gone silent.
 
-A rank is *joining* (admitted, its report not complete), *live* or *suspect* (silent for ``suspect_s``).
+A rank is *joining* (admitted, its report not complete), *live*, *draining* (live, and to take no new objects)
+or *suspect* (silent for ``suspect_s``).
 One that is silent beyond the time that it may serve, plus a grace, is *given up*: it is no member any
 more, and its segment is remembered so that it must wipe should it return, until it reports, which it does
 when it has wiped.  Admissions, departures and givings up are written down before they take effect;
@@ -29,6 +30,19 @@ class MemberState(IntEnum):
     JOINING = 0
     LIVE = 1
     SUSPECT = 2
+    DRAINING = 3
+
+
+class _Written(IntEnum):
+    """What is written down of a rank."""
+
+    PRESENT = 0
+    GIVEN_UP = 1
+    DRAINING = 2
+
+
+WRITTEN = frozenset(_Written)
+"""The values that the third of a written row may have."""
 
 
 @dataclass(slots=True)
@@ -41,6 +55,13 @@ class Peer:
     reported: bool
     wipes: bool = False
     counters: tuple[tuple[str, int], ...] = ()
+    drains: bool = False
+    drained: bool = False
+
+    @property
+    def takes_objects(self) -> bool:
+        """Whether objects may be copied to it."""
+        return self.reported and self.member.state == MemberState.LIVE
 
 
 class MembershipTable:
@@ -115,7 +136,8 @@ class MembershipTable:
         self._admissions += 1
         term = Term(epoch, self._admissions).packed()
         member = wanted._replace(rank=rank, term=term, state=MemberState.JOINING)
-        self._peers[rank] = Peer(member, now, session, reported=False, wipes=wipe)
+        drains = old is not None and old.member.segment == wanted.segment and old.drains
+        self._peers[rank] = Peer(member, now, session, reported=False, wipes=wipe, drains=drains)
         self._unreported.add(rank)
         self.view += 1
         return member, wipe
@@ -178,14 +200,21 @@ class MembershipTable:
         peer.reported = True
         self._unreported.discard(rank)
         self._is_blind = False
-        self._set_state(peer, MemberState.LIVE)
+        self._set_state(peer, _state_of(peer))
 
     def heard(self, rank: int, now: float) -> None:
         """The rank gave a sign of life."""
         peer = self._peers[rank]
         peer.heard = now
         if peer.member.state == MemberState.SUSPECT:
-            self._set_state(peer, MemberState.LIVE if peer.reported else MemberState.JOINING)
+            self._set_state(peer, _state_of(peer))
+
+    def drain(self, rank: int, *, drains: bool) -> None:
+        """The rank is to take no new objects, or has normal duty again."""
+        peer = self._peers[rank]
+        peer.drains = drains
+        if peer.member.state in (MemberState.LIVE, MemberState.DRAINING):
+            self._set_state(peer, _state_of(peer))
 
     def give_up(self, rank: int) -> None:
         """The rank left, or was silent for too long."""
@@ -223,18 +252,27 @@ class MembershipTable:
             self.view += 1
 
     def written(self) -> tuple[tuple[int, int, int], ...]:
-        """What is to be written down: rows of (rank, segment, 1 when given up)."""
-        present = [(peer.member.rank, peer.member.segment, 0) for peer in self.peers()]
-        return (*present, *((rank, segment, 1) for segment, rank in self._given_up.items()))
+        """What is to be written down: rows of (rank, segment, 1 when given up, 2 when it drains)."""
+        present = [
+            (
+                peer.member.rank,
+                peer.member.segment,
+                int(_Written.DRAINING if peer.drains else _Written.PRESENT),
+            )
+            for peer in self.peers()
+        ]
+        lost = ((rank, segment, int(_Written.GIVEN_UP)) for segment, rank in self._given_up.items())
+        return (*present, *lost)
 
     def restore(self, rows: Iterable[tuple[int, int, int]], now: float) -> None:
         """Take up what was written: the members are suspect until they report."""
-        for rank, segment, given_up in rows:
-            if given_up:
+        for rank, segment, written in rows:
+            if written == _Written.GIVEN_UP:
                 self._given_up[segment] = rank
                 continue
             member = Member(rank, 0, MemberState.SUSPECT, segment, 0, 0, "", "")
-            self._peers[rank] = Peer(member, now, 0, reported=False)
+            drains = written == _Written.DRAINING
+            self._peers[rank] = Peer(member, now, 0, reported=False, drains=drains)
             self._unreported.add(rank)
         for peer in self._peers.values():
             peer.wipes = peer.member.segment in self._given_up
@@ -257,3 +295,10 @@ class MembershipTable:
         assert self._unreported == {peer.member.rank for peer in self.peers() if not peer.reported}
         terms = [peer.member.term for peer in self.peers() if peer.member.term]
         assert len(terms) == len(set(terms))
+
+
+def _state_of(peer: Peer) -> MemberState:
+    """The state of a rank that is heard of."""
+    if not peer.reported:
+        return MemberState.JOINING
+    return MemberState.DRAINING if peer.drains else MemberState.LIVE

@@ -148,6 +148,17 @@ class Names:
         """A rank's replicas, coldest first."""
         return self._by_rank[rank]
 
+    def from_record(self, rank: int, record: int, count: int) -> tuple[list[tuple[int, Entry]], int | None]:
+        """What a rank holds from a record on, at most ``count`` records further, by their numbers.
+
+        Returns:
+            Records with their entries, and where to go on; None at the end, of what the rank has confirmed.
+        """
+        held, end = self._by_rank[rank], self._highest.get(rank, -1) + 1
+        stop = min(end, record + count)
+        found = [(at, entry) for at in range(record, stop) if (entry := held.get(at)) is not None]
+        return found, stop if stop < end else None
+
     def page(self, rank: int, record: int, count: int) -> tuple[list[Entry], int, int]:
         """Readable entries from a cursor on, at most ``count`` records further, and the next cursor.
 
@@ -194,6 +205,18 @@ class Names:
         self._raise(place)
         entry.unconfirmed = _without(entry.unconfirmed, place)
         entry.move(_CONFIRM)
+
+    def expect(self, entry: Entry, place: Location) -> None:
+        """One more replica of a readable entry, of which no rank has said yet that it is published."""
+        assert entry.state is NameState.READABLE
+        self._set_replicas(entry, (*entry.replicas, place))
+        entry.unconfirmed = (*entry.unconfirmed, place)
+        self._by_rank[place.rank][place.record] = entry
+
+    def depart(self, entry: Entry, place: Location) -> None:
+        """A place that no reader was told of is to go with the replicas of an entry."""
+        entry.leaving = (*entry.leaving, place)
+        self._by_rank[place.rank][place.record] = entry
 
     def withdraw(self, entry: Entry, place: Location) -> None:
         """No reader is told of this replica any more; with the last, the key is leaving."""

@@ -20,6 +20,7 @@ _FUNCTIONS = {
     "http": "mmc.cli.services.http",
     "status": "mmc.cli.status.status",
     "doctor": "mmc.cli.doctor.doctor",
+    "drain": "mmc.cli.drain.drain",
     "put": "mmc.cli.objects.put",
     "get": "mmc.cli.objects.get",
     "exists": "mmc.cli.objects.exists",

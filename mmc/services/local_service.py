@@ -14,6 +14,7 @@ from mmc.segments.directory import SegmentDirectory, boot_id
 from mmc.segments.layout import difference
 from mmc.segments.lockfile import HolderWatch
 from mmc.services.data_door import DataDoor
+from mmc.services.mover import Mover
 from mmc.services.pool import layout_for, pool_name
 from mmc.wire.requests import Join
 from mmc.zeromq.addresses import is_loopback, reachable
@@ -136,6 +137,10 @@ class LocalServer:
         self._watch = HolderWatch(directory.path)
         self._cluster = (rank, world, create_id)
         self.actor = self._make_actor(config, directory, layout, pool, rank)
+        self._mover = Mover(
+            config, meta_url, context, events_url, lambda: self.actor.desk.relief.high_percent
+        )
+        self.actor.on_copies_wanted = lambda: self._mover.wake(self.actor.rank)
         self._started = now()
         self._patience = config.meta.suspect_ms / 1000 + _MARGIN_S
         self._on_live: Callable[[], None] | None = None
@@ -240,6 +245,7 @@ class LocalServer:
                 self._reactor.finish(last, lambda: self.actor.has_left, _LEAVING_S)
             has_ended = True
         finally:
+            self._mover.close()
             self._door.close()
             self._owned.release(keep=self._keep or not has_ended)
             self._watch.close()

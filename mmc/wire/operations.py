@@ -24,6 +24,9 @@ class Operation(IntEnum):
     GOODBYE = 9
     KEEP_ALIVE = 10
     LIST_KEYS = 11
+    REPLICATE = 12
+    COPIES_WANTED = 13
+    DRAIN = 14
     JOIN = 16
     REPORT = 17
     HEARTBEAT = 18
@@ -57,6 +60,8 @@ class Operation(IntEnum):
     PULSE = 136
     RESERVED = 137
     KEY_PAGE = 138
+    COPY_PLAN = 139
+    DRAIN_REPORT = 140
     SENDING = 144
     SENT = 145
     BEGUN = 146
@@ -72,6 +77,29 @@ class CommandKind(IntEnum):
     CHECK = 3
     LEASE = 4
     UNLEASE = 5
+
+
+class DrainAct(IntEnum):
+    """What is asked about the drain of a rank: discard is to begin it and discard what fits nowhere."""
+
+    QUERY = 0
+    BEGIN = 1
+    DISCARD = 2
+    CANCEL = 3
+
+
+class DrainState(IntEnum):
+    """How the drain of a rank is.
+
+    *blocked*: what is left fits nowhere; *drained*: nothing is left; *cancelled*: it has normal duty again;
+    *gone*: the rank is no member any more.
+    """
+
+    RUNNING = 1
+    BLOCKED = 2
+    DRAINED = 3
+    CANCELLED = 4
+    GONE = 5
 
 
 class PeerKind(IntEnum):

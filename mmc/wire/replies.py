@@ -128,12 +128,17 @@ class Admitted(Message):
 
 @dataclass(slots=True)
 class Pulse(Message):
-    """Answer to a heartbeat: serve this long; events published so far on the rank's topics."""
+    """Answer to a heartbeat: serve this long; events published so far on the rank's topics.
+
+    ``draining``: the rank is to take no new objects; ``copying``: some of its objects are to be copied.
+    """
 
     operation = Operation.PULSE
     serve_ms: Uint
     evict_number: Uint
     lease_number: Uint
+    draining: Bool = False
+    copying: Bool = False
 
 
 @dataclass(slots=True)
@@ -156,6 +161,34 @@ class KeyPage(Message):
     sizes: Uints
     next_rank: Uint
     next_record: Uint
+
+
+@dataclass(slots=True)
+class CopyPlan(Message):
+    """Objects to be copied, with all their places; the first of each is the source.
+
+    ``draining`` of each is 1 where the source is to go afterwards.
+    """
+
+    operation = Operation.COPY_PLAN
+    aligned = ("keys", "versions", "sizes", "places", "draining")
+    keys: Keys
+    versions: Versions
+    sizes: Uints
+    places: Places
+    draining: Uints
+    view: Uint
+
+
+@dataclass(slots=True)
+class DrainReport(Message):
+    """How the drain of a rank is: its ``state`` (drain states below), and counts of objects and bytes."""
+
+    operation = Operation.DRAIN_REPORT
+    rank: Uint
+    segment: Uint
+    state: Uint
+    counters: Counters
 
 
 @dataclass(slots=True)
@@ -199,6 +232,6 @@ class MemberChange(Message):
 
 REPLIES = (
     Welcome, Found, Claimed, Codes, Membership, StatusReport, Admitted, Pulse, Reserved, KeyPage,
-    Commands, Failure,
+    CopyPlan, DrainReport, Commands, Failure,
 )  # fmt: skip
 EVENTS = (Commands, MemberChange)

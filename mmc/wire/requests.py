@@ -146,6 +146,55 @@ class ListKeys(Message):
 
 
 @dataclass(slots=True)
+class Replicate(Message):
+    """Takes places for copies of readable objects of these versions: their bytes are there, unpublished.
+
+    Answered by a ``Claimed``: 0 granted; -3007 no readable object of this version; -3006 the rank has a
+    replica; -3101 another copy is on its way; -3000 too many replicas; -3018 no such rank or record; -3016
+    the rank takes no copies.
+    """
+
+    operation = Operation.REPLICATE
+    aligned = ("keys", "versions", "ranks", "records", "generations")
+    mutates = True
+    keys: Keys
+    versions: Versions
+    ranks: Uints
+    records: Uints
+    generations: Uints
+
+
+@dataclass(slots=True)
+class CopiesWanted(Message):
+    """What is to be copied from this rank to others?  At most ``count`` objects, ``bytes`` together.
+
+    ``keys`` and ``codes`` are what could not be copied of the last answer, and why not.
+    """
+
+    operation = Operation.COPIES_WANTED
+    aligned = ("keys", "codes")
+    mutates = True
+    rank: Uint
+    count: Uint
+    bytes: Uint
+    keys: Keys
+    codes: Codes_
+
+
+@dataclass(slots=True)
+class Drain(Message):
+    """Begins or cancels the drain of a rank, or asks about it, as ``act`` says (the drain acts below).
+
+    -3018, no such rank; -3016, no other rank could take anything; -3007, it does not drain.
+    """
+
+    operation = Operation.DRAIN
+    mutates = True
+    rank: Uint
+    act: Uint
+
+
+@dataclass(slots=True)
 class Join(Message):
     """A rank brings its segment; ``term`` is the last that the segment knew, 0 when fresh.
 
@@ -329,7 +378,8 @@ class Unpin(Message):
 
 REQUESTS_TO_META = (
     Hello, Lookup, Claim, Remove, Lease, Unlease, MembersQuery, StatusQuery, Goodbye,
-    KeepAlive, ListKeys, Join, Report, Heartbeat, Confirmed, Acknowledge, Pressure, Resync, Leave,
+    KeepAlive, ListKeys, Replicate, CopiesWanted, Drain,
+    Join, Report, Heartbeat, Confirmed, Acknowledge, Pressure, Resync, Leave,
 )  # fmt: skip
 REQUESTS_TO_RANK = (
     Hello, Reserve, Return, Forfeit, Confirm, Pin, Unpin, Goodbye, KeepAlive,

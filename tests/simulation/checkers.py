@@ -134,7 +134,7 @@ class Visibility(Checker):
         places = [(*place, put.number) for place in self.cluster.places_of(put)]
         if not self._going.issuperset(places):
             return
-        if not stored.is_current and put.replicas > 1:
+        if not stored.is_current and put.has_several_places:
             return
         number = rank.actor.rank
         place = Location(-1 if number is None else number, record, stored.generation)
@@ -179,7 +179,7 @@ class Visibility(Checker):
                 self._is_not_left_behind(put, stored)
 
     def _is_not_left_behind(self, put: Put, stored: Stored) -> None:
-        if put.replicas == 1 and put.key == stored.key and not stored.is_current:
+        if not put.has_several_places and put.key == stored.key and not stored.is_current:
             self.fail(f"put {put.number} was acknowledged under a term that is over", put.key)
 
     def lost_rank(self, rank: RankProcess) -> None:

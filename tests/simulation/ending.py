@@ -15,6 +15,7 @@ from typing import NoReturn
 from mmc.cache.names import NameState
 from mmc.cache.records import RecordState
 from mmc.errors import Code
+from mmc.wire.operations import DrainAct
 from tests.simulation.chance import CALM
 from tests.simulation.clients import ClientProcess
 from tests.simulation.cluster import Cluster
@@ -60,6 +61,7 @@ class Ending:
                 thread.processor.left = 10**9
         mix = self._cluster.mix
         self._world.run_for(mix.delay_s if mix.delayed else 0.0)
+        self._end_drains()
         self._rest("the cluster comes to rest")
         self._check_listed()
         self._look_at_everything()
@@ -70,6 +72,13 @@ class Ending:
         self._remove_everything()
         self._rest("the cluster comes to rest again")
         self._await(self._is_whole, _REST_S, "all space comes back in one piece (S6)")
+
+    def _end_drains(self) -> None:
+        """Every rank takes objects again."""
+        client = self._cluster.living_clients()[0]
+        peers = self._cluster.meta.actor.roster.table.peers()
+        for rank in [peer.member.rank for peer in peers if peer.drains]:
+            self._finish(self._cluster.operations.drain(client, rank, DrainAct.CANCEL, _CALL_S))
 
     def _are_awake(self) -> bool:
         cluster = self._cluster
@@ -103,6 +112,8 @@ class Ending:
         if not cluster.is_up():
             return "somebody is not there", None
         naming = cluster.meta.actor.naming
+        if naming.copying:
+            return "a copy is under way", None
         for rank in cluster.ranks:
             number = rank.actor.rank
             if number is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmc.actors.client import asking, putting, reserving
 from mmc.actors.client.service import ClientActor
@@ -11,14 +11,17 @@ from mmc.actors.link import Link, Ticket
 from mmc.actors.local import obedience
 from mmc.actors.local.keeper import Keeper
 from mmc.actors.local.relief import Relief
-from mmc.actors.meta import naming
-from mmc.actors.meta.naming import Naming, Waiter
+from mmc.actors.meta import leasing
+from mmc.actors.meta.naming import Naming
 from mmc.cache import placement
 from mmc.cache.names import Entry
 from mmc.errors import Code
 from mmc.segments import records
 from mmc.wire.sequence import ReplyWindow, Verdict
 from tests.simulation.planting import replace
+
+if TYPE_CHECKING:
+    from mmc.actors.meta.leasing import Waiter
 
 _LATE_S = 3.0
 
@@ -39,7 +42,7 @@ def refusals_forgotten(stack: ExitStack) -> None:
 def lease_counted_short(stack: ExitStack) -> None:
     """A lease ends at the rank and the meta service before its holder expects it."""
     replace(stack, obedience, "_LEASE_PERCENT", 50)
-    replace(stack, naming, "LEASE_SLACK", 0.5)
+    replace(stack, leasing, "LEASE_SLACK", 0.5)
 
 
 def lease_ignored(stack: ExitStack) -> None:

@@ -50,6 +50,12 @@ class Put:
     read: bool = False
     removed_at: float | None = None
     gone_at: float | None = None
+    is_copied: bool = False
+
+    @property
+    def has_several_places(self) -> bool:
+        """Whether it may be published on more than one rank."""
+        return self.replicas > 1 or self.is_copied
 
     @property
     def is_acknowledged(self) -> bool:

@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from mmc.actors.client import asking
+from mmc.actors.client import asking, draining
 from mmc.actors.client.asking import ObjectInfo
+from mmc.actors.client.copying import move
 from mmc.actors.client.listing import Listing, list_keys
-from mmc.errors import Code
+from mmc.errors import CacheError, Code
 from mmc.plans import CodesPlan, ExistPlan, LeasePlan, PutPlan, QueryPlan, ReadPlan, unlease_plan
+from mmc.wire.operations import DrainAct
 from mmc.wire.replies import KeyPage
 from tests.simulation.checkers import OpenView
 from tests.simulation.clients import ClientProcess
@@ -217,6 +219,36 @@ class Operations:
             act.codes.append(told if isinstance(told, Code) else Code.OK)
 
         return self._begin(client, "status", [], timeout, work)
+
+    def move(self, client: ClientProcess, rank: int, timeout: float) -> Act:
+        """Copy what is to be copied of a rank to others, as the mover of that rank does."""
+
+        def work(act: Act) -> None:
+            percent = self._cluster.settings.meta.evict_threshold_high_percent
+            refused: dict[bytes, Code] = {}
+            deadline = client.clock.at(act.deadline)
+            while client.now < deadline:
+                done = client.run(move(client.actor, rank, percent, refused, deadline))
+                act.codes += done.refused.values()
+                refused = done.refused
+                if not done.handed:
+                    return
+
+        return self._begin(client, "move", [], timeout, work)
+
+    def drain(self, client: ClientProcess, rank: int, wanted: DrainAct, timeout: float) -> Act:
+        """Begin or cancel the drain of a rank."""
+
+        def work(act: Act) -> None:
+            deadline = client.clock.at(act.deadline)
+            try:
+                status = client.run(draining.ask(client.actor, deadline, rank=rank, act=wanted))
+                self._world.count(f"drain {status.state}")
+                act.codes.append(Code.OK)
+            except CacheError as error:
+                act.codes.append(Code(error.code))
+
+        return self._begin(client, "drain", [], timeout, work)
 
     def view(self, client: ClientProcess, key: bytes, hold_s: float, timeout: float) -> Act:
         """Look at an object in place for a while."""

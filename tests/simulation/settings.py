@@ -33,6 +33,9 @@ META = MetaLimits(
     lease_max_ms=5000,
     objects_max=1000,
     ranks_max=8,
+    repair=False,
+    copy_bytes=1 << 20,
+    copy_objects=16,
 )
 LOCAL = LocalLimits(
     segment_dir="",
@@ -109,8 +112,14 @@ def large_settings(ranks: int) -> Settings:
     )
 
 
+def beside_chance(random: Random) -> Random:
+    """A chance of its own for what came to be drawn later: it leaves what the other draws as it was."""
+    return Random(str(random.getstate()[1][:8]))
+
+
 def draw_settings(random: Random) -> Settings:
     """A configuration in which limits are met."""
+    beside = beside_chance(random)
     capacity = random.choice((8192, 16384, 32768, 65536))
     low = random.choice((40, 60, 80))
     return Settings(
@@ -143,6 +152,9 @@ def draw_settings(random: Random) -> Settings:
             lease_max_ms=5000,
             objects_max=random.choice((6, 1000, 1000)),
             ranks_max=8,
+            repair=beside.random() < 0.3,
+            copy_bytes=beside.choice((4096, 1 << 20)),
+            copy_objects=beside.choice((1, 3, 16)),
         ),
         local=LocalLimits(
             segment_dir="",

@@ -13,6 +13,7 @@ from random import Random
 from types import MappingProxyType
 
 from mmc.identifiers import MAX_REPLICAS
+from mmc.wire.operations import DrainAct
 from tests.simulation.chance import Mix
 from tests.simulation.clients import ClientProcess
 from tests.simulation.cluster import KEYS, Cluster
@@ -22,7 +23,7 @@ from tests.simulation.network import EVERYBODY
 from tests.simulation.outages import Outages
 from tests.simulation.processes import Process
 from tests.simulation.services import RankProcess
-from tests.simulation.settings import Settings, draw_settings, large_settings
+from tests.simulation.settings import Settings, beside_chance, draw_settings, large_settings
 from tests.simulation.themes import CROWDED, THEMES
 from tests.simulation.wires import Quality
 
@@ -38,6 +39,7 @@ _THEMED = 0.2
 _SHARE_OF_POOL = 3
 _INTO_BUFFERS = 0.4
 _WIDE_SHARE = 0.3
+_COPIED = 0.4
 
 
 def draw_mix(random: Random) -> Mix:
@@ -117,6 +119,13 @@ class Swarm:
         ]
         self._is_wide = cluster.settings.spread.is_wide
         self._mishaps += self._host_mishaps()
+        self._beside = beside_chance(random)
+        copies = len(cluster.ranks) > 1 and self._beside.random() < _COPIED
+        self._movings: list[tuple[Callable[[], None], float]] = [
+            (self._move, 0.2 if copies else 0.0),
+            (self._drain, self._beside.choice((0.02, 0.1)) if copies else 0.0),
+        ]
+        self._movings = [(act, focus.get(_name(act), rate)) for act, rate in self._movings]
         self._acts = [(act, focus.get(_name(act), weight)) for act, weight in self._acts]
         self._mishaps = [(act, focus.get(_name(act), rate)) for act, rate in self._mishaps]
         self._gap_s = focus.get("gap_s", random.choice((0.0005, 0.005, 0.05)))
@@ -144,6 +153,9 @@ class Swarm:
             for mishap, rate in self._mishaps:
                 if self._random.random() < rate:
                     mishap()
+            for moving, rate in self._movings:
+                if rate and self._beside.random() < rate:
+                    moving()
             self._cluster.world.run_until(lambda: len(self._cluster.history.running) < _RUNNING_MAX, 10.0)
             acts = [act for act, _ in self._acts]
             act = self._random.choices(acts, [weight for _, weight in self._acts])[0]
@@ -218,6 +230,27 @@ class Swarm:
 
     def _status(self, client: ClientProcess) -> None:
         self._cluster.operations.status(client, self._timeout())
+
+    # Copies
+
+    def _mover(self) -> ClientProcess | None:
+        """A client, which copies what the meta service wants copied from a rank that it sees."""
+        movers = [client for client in self._cluster.living_clients() if client.writable]
+        movers = [client for client in movers if client.actor.ranks]
+        return self._beside.choice(movers) if movers else None
+
+    def _move(self) -> None:
+        mover = self._mover()
+        if mover is not None:
+            rank = self._beside.choice(sorted(mover.actor.ranks))
+            self._cluster.operations.move(mover, rank, self._beside.choice((0.2, 2.0)))
+
+    def _drain(self) -> None:
+        mover = self._mover()
+        if mover is not None:
+            rank = self._beside.choice(sorted(mover.actor.ranks))
+            act = self._beside.choice((DrainAct.BEGIN, DrainAct.BEGIN, DrainAct.DISCARD, DrainAct.CANCEL))
+            self._cluster.operations.drain(mover, rank, act, 1.0)
 
     # Mishaps
 

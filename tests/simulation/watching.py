@@ -139,6 +139,7 @@ class MetaWatch:
         observe(naming, "_settle", before=self._settled)
         observe(naming, "lose_rank", before=self._lost)
         observe(naming, "claim", after=self._claimed)
+        observe(naming, "replicate", after=self._copying)
         observe(naming, "report", before=self._reporting)
         NamesWatch(self._cluster.world, naming.names)
 
@@ -150,6 +151,12 @@ class MetaWatch:
         if kind in DEPARTURES:
             self._cluster.checkers.visibility.doom(entry.key, command.id, place)
             self._cluster.world.count("evictions" if kind == DEPARTURES[0] else "removals")
+
+    def _copying(self, code: Code, key: bytes, version: PackedVersion, place: Location, _now: float) -> None:
+        self._cluster.world.log("copy", key, unpack_version(version), place, code)
+        self._cluster.world.count(f"copy: {code.name.lower()}")
+        for put in self._cluster.history.puts[key]:
+            put.is_copied |= code == Code.OK
 
     def _settled(self, command: Command, code: Code, _now: float) -> None:
         self._cluster.world.log("settled", command.kind, command.entry.key, command.id, code)

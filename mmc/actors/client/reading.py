@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _AGAIN_S = 0.001
 _WAIT_S = 0.01
+_SERVING = (MemberState.LIVE, MemberState.DRAINING)
 
 
 class Want:
@@ -149,14 +150,14 @@ def pin_known(client: ClientActor, key: bytes, clock: int) -> Pinned | None:
         return None
     for handle in tuple(client.ranks.values()):
         if handle.segment is hit.segment:
-            pinned = _pin_by_slot(hit, handle)
+            pinned = pin_by_slot(hit, handle)
             if pinned is not None:
                 touch(hit.segment, hit.word, clock)
             return pinned
     return None
 
 
-def _pin_by_slot(hit: Hit, handle: RankHandle) -> Pinned | None:
+def pin_by_slot(hit: Hit, handle: RankHandle) -> Pinned | None:
     """Pin through a free slot of one's own; None when there is none, or the replica has passed away."""
     try:
         slot = handle.slots.popleft() if handle.slots else None
@@ -208,7 +209,7 @@ def pin(client: ClientActor, key: bytes, deadline: float) -> Operation[Pinned | 
 def _pin_at(client: ClientActor, hit: Hit, handle: RankHandle, deadline: float) -> Operation[Pinned | Code]:
     """Pin through a free slot, or by the rank; -3007 when the replica has passed away."""
     if handle.slots:
-        return _pin_by_slot(hit, handle) or Code.NOT_FOUND
+        return pin_by_slot(hit, handle) or Code.NOT_FOUND
     if not handle.asked:
         return Code.NO_SPACE
     slot = handle.asked.popleft()
@@ -246,7 +247,7 @@ def _await(client: ClientActor, deadline: float, suffice: Callable[[list[int]], 
         if ticket.code != Code.OK:
             return Code.NO_SUCH_RANK if has_answered and client.now >= deadline else ticket.code
         has_answered = True
-        if suffice([rank for rank in client.ranks if client.members[rank].state == MemberState.LIVE]):
+        if suffice([rank for rank in client.ranks if client.members[rank].state in _SERVING]):
             return Code.OK
         if client.now + _WAIT_S >= deadline:
             return Code.NO_SUCH_RANK

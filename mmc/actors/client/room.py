@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _STALE_S = 1.0
 _PATIENCE_S = 1.0
+_PERCENT = 100
 _TAKEN = ("used_bytes", "reserved_bytes", "quarantined_bytes")
 
 
@@ -29,6 +30,7 @@ class Room:
     def __init__(self) -> None:
         """Nothing is known."""
         self._free: dict[int, int] = {}
+        self._capacities: dict[int, int] = {}
         self._stale_at = 0.0
 
     def is_stale(self, now: float) -> bool:
@@ -42,13 +44,19 @@ class Room:
         for rank, pairs in told:
             counters = dict(pairs)
             taken = sum([counters.get(name, 0) for name in _TAKEN])
-            self._free[rank] = counters.get("capacity_bytes", 0) - taken
+            self._capacities[rank] = counters.get("capacity_bytes", 0)
+            self._free[rank] = self._capacities[rank] - taken
 
     def take(self, ranks: Sequence[int], size: int) -> None:
         """So many bytes more go to each of them."""
         for rank in ranks:
             if rank in self._free:
                 self._free[rank] -= size
+
+    def below(self, ranks: Sequence[int], percent: int) -> dict[int, int]:
+        """For each rank how many bytes may go there until so much of its capacity is used."""
+        kept = {rank: self._capacities.get(rank, 0) * (_PERCENT - percent) // _PERCENT for rank in ranks}
+        return {rank: max(0, self._free.get(rank, 0) - kept[rank]) for rank in ranks}
 
     def spread(self, hashed: int, ranks: Sequence[int]) -> list[int]:
         """The ranks in the order in which an object prefers them, each by its share of the room.

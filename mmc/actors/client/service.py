@@ -317,6 +317,7 @@ class ClientActor:
     def _find_writable(self) -> list[int]:
         """The ranks of this host that puts may go to: the suspect only when there are no others."""
         writable = [rank for rank, handle in sorted(self.ranks.items()) if handle.segment.memory.writable]
+        writable = [rank for rank in writable if self.members[rank].state != MemberState.DRAINING]
         sound = [rank for rank in writable if self.members[rank].state != MemberState.SUSPECT]
         return sound or writable
 
@@ -335,6 +336,7 @@ class ClientActor:
 
     def _find_far(self) -> list[int]:
         there = [rank for rank in sorted(self.members) if self.far_member(rank) is not None]
+        there = [rank for rank in there if self.members[rank].state != MemberState.DRAINING]
         return [rank for rank in there if self.members[rank].state != MemberState.SUSPECT] or there
 
     def remember(self, key: bytes, far: Far) -> None:

@@ -64,6 +64,7 @@ class Desk:
         self._ask_meta = ask_meta
         self.relief = Relief(keeper, limits.waiting_reserves_max)
         self._is_closed = False
+        self.is_draining = False
         self._pressing = False
         self._press_at: float | None = None
         self._nothing_left = False
@@ -141,6 +142,8 @@ class Desk:
             raise error_for(Code.INVALID_ARGUMENT, "needed exceeds the sizes")
         if waiting.bytes > capacity or len(waiting.needed) > len(self.keeper.table):
             raise error_for(Code.TOO_LARGE, f"{waiting.bytes} bytes of a pool of {capacity}")
+        if self.is_draining:
+            raise error_for(Code.NO_SPACE, "this rank is being drained")
         if reserve.grant in holder.forfeited:
             raise error_for(Code.UNKNOWN_SEQUENCE, f"grant {reserve.grant} was forfeited")
         if not reserve.needed and self.relief.queue:

@@ -91,6 +91,8 @@ class LocalActor:
         self._now = 0.0
         self.beside: Callable[[], tuple[tuple[str, int], ...]] = tuple
         """Counters of what serves the segment beside this actor."""
+        self.on_copies_wanted: Callable[[], None] = _nothing
+        """Called when objects of this rank are to be copied to others."""
 
     # The interface of an actor
 
@@ -269,6 +271,9 @@ class LocalActor:
         pulse = ticket.reply
         if isinstance(pulse, replies.Pulse):
             self._serve_until(pulse.serve_ms, ticket.since)
+            self.desk.is_draining = pulse.draining
+            if pulse.copying:
+                self.on_copies_wanted()
             epoch = self._link.epoch
             behind_evict = self._gaps[False].behind(epoch, pulse.evict_number)
             behind_lease = self._gaps[True].behind(epoch, pulse.lease_number)
@@ -367,3 +372,7 @@ class LocalActor:
         """Every invariant of the rank."""
         self.keeper.check()
         self.desk.reception.check()
+
+
+def _nothing() -> None:
+    pass

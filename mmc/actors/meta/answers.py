@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mmc.actors.meta.naming import Naming
     from mmc.cache.membership import MembershipTable, Peer
     from mmc.wire.operations import Message
-    from mmc.wire.requests import Claim, Confirmed, ListKeys
+    from mmc.wire.requests import Claim, Confirmed, ListKeys, Replicate
 
 _OK = Code.OK
 _CODES = {
@@ -90,6 +90,8 @@ def _refusal_of(peer: Peer | None) -> Code:
     """Why nothing can be claimed on a rank; 0 if it can."""
     if peer is None:
         return Code.NO_SUCH_RANK
+    if peer.drained:
+        return Code.NO_SPACE
     return Code.WRONG_STATE if peer.wipes else Code.OK
 
 
@@ -99,13 +101,32 @@ def _refusal(places: tuple[Location, ...], refused: Mapping[int, Code]) -> Code:
     if not places or len(ranks) != len(places):
         return Code.INVALID_ARGUMENT
     codes = {refused.get(rank, Code.OK) for rank in ranks}
-    return next((code for code in (Code.NO_SUCH_RANK, Code.WRONG_STATE) if code in codes), Code.OK)
+    return next(
+        (code for code in (Code.NO_SUCH_RANK, Code.NO_SPACE, Code.WRONG_STATE) if code in codes), Code.OK
+    )
 
 
-def confirm_records(naming: Naming, rank: int, confirmed: Confirmed) -> replies.Codes:
+def grant_copies(naming: Naming, members: MembershipTable, copies: Replicate, now: float) -> replies.Claimed:
+    """Grant places to copies of readable objects, on ranks that take objects."""
+    peers = {rank: members.peer(rank) for rank in dict.fromkeys(copies.ranks)}
+    codes = []
+    places = map(Location, copies.ranks, copies.records, copies.generations)
+    for key, version, place in zip(copies.keys, pack_versions(copies.versions), places, strict=True):
+        peer = peers[place.rank]
+        code = _refusal_of(peer)
+        if peer is not None and not code and not peer.takes_objects:
+            code = Code.NO_SPACE
+        codes.append(int(code or naming.replicate(key, version, place, now)))
+    terms = tuple((rank, peer.member.term) for rank, peer in peers.items() if peer is not None)
+    return replies.Claimed(tuple(codes), terms, members.view)
+
+
+def confirm_records(naming: Naming, rank: int, confirmed: Confirmed, now: float) -> replies.Codes:
     """A rank has seen records published: 0 where they are listed, -3007 where it must invalidate them."""
     versions = pack_versions(confirmed.versions)
     rows = zip(confirmed.records, confirmed.generations, versions, strict=True)
     return replies.Codes(
-        tuple([naming.confirm(Location(rank, record, number), version) for record, number, version in rows])
+        tuple(
+            [naming.confirm(Location(rank, record, number), version, now) for record, number, version in rows]
+        )
     )

@@ -11,49 +11,32 @@
    and a removal of the key waits for that too.
 5. A lease is granted when every holding rank has stored it.  From the command on, and until after the
    ranks' own count has ended, nothing here evicts or removes the key.
+6. A copy counts as a replica when its rank has confirmed it; until then a removal waits for its end.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmc.actors.meta.copying import AT_ONCE, Copying
+from mmc.actors.meta.leasing import LeaseCommands
 from mmc.cache.claims import Claims
 from mmc.cache.commands import Command, Outboxes
 from mmc.cache.leases import Leases
 from mmc.cache.names import Entry, Names, NameState
 from mmc.errors import Code
+from mmc.identifiers import MAX_REPLICAS
 from mmc.wire.operations import CommandKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from mmc.actors.meta.batches import Batch
+    from mmc.actors.meta.leasing import Waiter
     from mmc.identifiers import Location, PackedVersion
     from mmc.limits import MetaLimits
 
-LEASE_SLACK = 1.01
-"""Ranks keep a lease one per cent longer than asked; holders count on one per cent less."""
-
 _OK = Code.OK
 """By a name of its own, since Python 3.11 looks for an enumeration's member longer than for a key."""
-
-Waiter = tuple["Batch", int]
-
-
-class Leasing:
-    """One lease, or end of a lease, on its way through the ranks that hold the key."""
-
-    __slots__ = ("granted", "grants", "missing", "session", "ttl_s", "waiter", "wrong_state")
-
-    def __init__(self, session: int, ttl_s: float, waiter: Waiter | None, *, grants: bool) -> None:
-        """Nobody has answered yet."""
-        self.session = session
-        self.ttl_s = ttl_s
-        self.waiter = waiter
-        self.grants = grants
-        self.missing = 0
-        self.granted = False
-        self.wrong_state = False
 
 
 class Naming:
@@ -64,26 +47,38 @@ class Naming:
         self._limits = limits
         self.names = Names()
         self.leases = Leases()
-        self.claims = Claims(limits.claim_check_ms / 1000)
+        check_s = limits.claim_check_ms / 1000
+        self.claims = Claims(check_s)
         self.outboxes = Outboxes(limits.command_repeat_ms / 1000)
+        self.copying = Copying(self.names, self.outboxes, check_s, remembers=limits.repair)
+        self.on_landed: Callable[[Entry], None] = _nothing
         self._removing: dict[bytes, list[Waiter]] = {}
         self._void: dict[int, Entry] = {}
         self._awaiting_void: dict[bytes, list[Waiter]] = {}
         self._existed: set[bytes] = set()
         self._reported: dict[int, dict[int, int]] = {}
-        self._leasing: dict[int, Leasing] = {}
-        self._lease_commands: dict[bytes, int] = {}
+        self.leasing = LeaseCommands(limits, self.leases, self.outboxes)
         self.evictions = 0
 
     def leased(self, keys: Sequence[bytes]) -> list[int]:
         """For each key, 1 where it is leased."""
-        if not self._lease_commands and not self.leases:
+        if not self.leasing and not self.leases:
             return [0] * len(keys)
         return [int(self.is_leased(key)) for key in keys]
 
     def is_leased(self, key: bytes) -> bool:
         """Whether a key may not be evicted or removed, as far as this service knows."""
-        return key in self._lease_commands or self.leases.until(key) > 0
+        return self.leasing.concern(key) or self.leases.until(key) > 0
+
+    def may_not_go(self, key: bytes) -> bool:
+        """Whether a key may not be evicted: it is leased, or being copied, which ends soon."""
+        return self.is_leased(key) or self.copying.of(key) is not None
+
+    def places_of(self, entry: Entry) -> list[Location]:
+        """Where a removal has to reach: replicas, those that leave, and a copy on its way."""
+        copy = self.copying.of(entry.key)
+        places = [*entry.replicas, *entry.leaving]
+        return places if copy is None or copy.is_void else [*places, copy.place]
 
     def claim(
         self,
@@ -121,12 +116,39 @@ class Naming:
     ) -> Code:
         if len(self.names) >= self._limits.objects_max:
             return Code.NO_SPACE
-        for place in places:
-            there = self.names.at(place.rank, place.record)
-            if there is not None and not self._supersede(there, place, is_rank_s_word=False):
-                return Code.NO_SUCH_RANK
-        self.claims.note(self.names.claim(key, version, size, places), now)
+        if not all(map(self._make_way, places)):
+            return Code.NO_SUCH_RANK
+        entry = self.names.claim(key, version, size, places)
+        self.copying.remember(entry)
+        self.claims.note(entry, now)
         return _OK
+
+    def replicate(self, key: bytes, version: PackedVersion, place: Location, now: float) -> Code:
+        """Have a copy land here.
+
+        Returns:
+            0; -3007 no readable object of this version; -3101 another copy is on its way; -3006 the rank has
+            a replica; -3000 there are too many; -3018 the record is taken.
+        """
+        entry = self.names.get(key)
+        if entry is None or entry.version != version or entry.state is not NameState.READABLE:
+            return Code.NOT_FOUND
+        if self.copying.of(key) is not None:
+            return Code.WRONG_STATE
+        if any(other.rank == place.rank for other in (*entry.replicas, *entry.leaving)):
+            return Code.EXISTS
+        if len(entry.replicas) >= MAX_REPLICAS:
+            return Code.INVALID_ARGUMENT
+        if not self._make_way(place):
+            return Code.NO_SUCH_RANK
+        self.copying.begin(entry, place, now)
+        return _OK
+
+    def _make_way(self, place: Location) -> bool:
+        """Whether nothing stands in a record that a client is to write."""
+        there = self.names.at(place.rank, place.record)
+        is_free = there is None or self._supersede(there, place, is_rank_s_word=False)
+        return is_free and (not self.copying or self.copying.supersede(place))
 
     def _supersede(self, there: Entry, place: Location, *, is_rank_s_word: bool) -> bool:
         """A record that may be written again has lost what it held under an older generation.
@@ -152,16 +174,29 @@ class Naming:
         """Ask about the claims that stayed unconfirmed for too long."""
         for entry in self.claims.take_due(now):
             self._check(entry, now)
+        self.copying.check_due(now)
 
-    def confirm(self, place: Location, version: PackedVersion) -> Code:
+    def confirm(self, place: Location, version: PackedVersion, now: float) -> Code:
         """A rank says that a record is published; -3007 when no such replica is listed."""
         entry = self.names.at(place.rank, place.record)
         if entry is None or entry.version != version:
-            return Code.NOT_FOUND
+            return self._land(place, version, now) if self.copying else Code.NOT_FOUND
         if place in entry.replicas:
             self._confirm(entry, place)
             return _OK
         return _OK if place in entry.leaving else Code.NOT_FOUND
+
+    def _land(self, place: Location, version: PackedVersion, now: float) -> Code:
+        """A copy is published: a replica from now on, which keeps the leases of its key."""
+        entry = self.copying.land(place, version)
+        if entry is None:
+            return Code.NOT_FOUND
+        self._note_reported(place)
+        left_s = self.leases.until(entry.key) - now
+        if left_s > 0:
+            self.leasing.pass_on(entry, left_s)
+        self.on_landed(entry)
+        return _OK
 
     def _confirm(self, entry: Entry, place: Location) -> None:
         self.names.confirm(entry, place)
@@ -206,12 +241,13 @@ class Naming:
             if entry.version != version or other_place or entry.state is NameState.LEAVING:
                 if leased_until and entry.replicas:
                     self.leases.add(key, 0, leased_until)
-                    heir = Leasing(0, leased_until - now, None, grants=True)
-                    self._command_leases(entry, CommandKind.LEASE, int(1000 * (leased_until - now)), heir)
+                    self.leasing.pass_on(entry, leased_until - now)
                 return Code.NOT_FOUND
             if place in entry.leaving:
                 return Code.NOT_FOUND
+        self.copying.forget(place)
         entry = self.names.report(key, version, size, place)
+        self.copying.remember(entry)
         self.claims.settle(entry)
         self._note_reported(place)
         if leased_until:
@@ -242,35 +278,7 @@ class Naming:
             if entry.state is NameState.READABLE:
                 self.names.withdraw(entry, place)
             self.outboxes.add(CommandKind.REMOVE, place, entry)
-
-    def lease(self, entry: Entry, session: int, ttl_ms: int, waiter: Waiter) -> None:
-        """Have every rank that holds the key store a lease of this length."""
-        leasing = Leasing(session, ttl_ms / 1000, waiter, grants=True)
-        self._command_leases(entry, CommandKind.LEASE, ttl_ms, leasing)
-
-    def unlease(self, entry: Entry, sessions: Iterable[int], waiter: Waiter, now: float) -> None:
-        """End the leases of some sessions early, down to what others still hold."""
-        removed = [self.leases.remove(entry.key, session) for session in sessions]
-        if not any(removed):
-            waiter[0].settle(waiter[1], Code.OK)
-            return
-        left_s = self.leases.until(entry.key) - now
-        left_ms = int(1000 * min(max(left_s, 0.0), LEASE_SLACK * self._limits.lease_max_ms / 1000))
-        leasing = Leasing(0, 0.0, waiter, grants=False)
-        self._command_leases(entry, CommandKind.UNLEASE, left_ms, leasing)
-
-    def may_command(self, entry: Entry) -> bool:
-        """Whether the ranks that hold a key may be commanded more: one that stands still is not for ever."""
-        most = self._limits.commands_max
-        return all(len(self.outboxes.of(place.rank).outstanding) < most for place in entry.replicas)
-
-    def _command_leases(self, entry: Entry, kind: CommandKind, argument: int, leasing: Leasing) -> None:
-        for place in entry.replicas:
-            command = self.outboxes.add(kind, place, entry, argument, is_lease=True)
-            self._leasing[command.id] = leasing
-            leasing.missing += 1
-        count = self._lease_commands.get(entry.key, 0)
-        self._lease_commands[entry.key] = count + leasing.missing
+        self.copying.void(entry)
 
     def acknowledge(self, rank: int, number: int, code: Code, now: float) -> None:
         """A rank has carried out a command, or said why not."""
@@ -290,10 +298,12 @@ class Naming:
         if code == Code.OK:
             if place in entry.unconfirmed:
                 self._confirm(entry, place)
+            else:
+                self._land(place, entry.version, now)
         elif code == Code.NOT_FOUND:
             self._drop(entry, place)
         if command.is_lease:
-            self._settle_lease(command, code, now)
+            self.leasing.settle(command, code, now)
 
     def _is_void(self, key: bytes) -> bool:
         """Whether a void claim of this key may still be readable."""
@@ -307,6 +317,8 @@ class Naming:
 
     def _settle_departure(self, entry: Entry, place: Location, code: Code, now: float) -> None:
         """An eviction or a removal ended: gone, refused because of a lease, or not yet published."""
+        if code == Code.WRONG_STATE and self.copying.is_void(place):
+            return  # it is commanded again until it is gone
         if code in (Code.OK, Code.NOT_FOUND):
             if code == Code.OK or entry.state is not NameState.CLAIMED:
                 self._existed.add(entry.key)
@@ -322,38 +334,20 @@ class Naming:
         for batch, index in waiters:
             batch.settle(index, refusal)
 
-    def _settle_lease(self, command: Command, code: Code, now: float) -> None:
-        leasing = self._leasing.pop(command.id)
-        key = command.entry.key
-        self._lease_commands[key] -= 1
-        if not self._lease_commands[key]:
-            del self._lease_commands[key]
-        leasing.missing -= 1
-        leasing.granted |= code == Code.OK
-        leasing.wrong_state |= code == Code.WRONG_STATE
-        if leasing.granted and leasing.grants:
-            self.leases.add(key, leasing.session, now + leasing.ttl_s * LEASE_SLACK)
-        if leasing.missing:
-            return
-        if leasing.waiter is None:
-            return
-        batch, index = leasing.waiter
-        if leasing.wrong_state:
-            batch.settle(index, Code.WRONG_STATE)
-        else:
-            granted = leasing.granted or not leasing.grants
-            batch.settle(index, Code.OK if granted else Code.NOT_FOUND)
-
     def _drop(self, entry: Entry, place: Location) -> None:
         """A replica is gone for good; of two commands that say so, the second changes nothing."""
+        self.copying.forget(place)
         if self.names.get(entry.key) is not entry:
             return
+        if entry.replicas == (place,) and self.copying.inherit(entry):
+            self.claims.note(entry, AT_ONCE)
         was_claimed = entry.state is NameState.CLAIMED
         self.names.drop(entry, place)
         self.claims.settle(entry)
         if self.names.get(entry.key) is entry:
             return
         self.leases.forget(entry.key)
+        self.copying.forget_name(entry.key)
         existed = entry.key in self._existed
         self._existed.discard(entry.key)
         waiters = self._removing.pop(entry.key, ())
@@ -376,6 +370,7 @@ class Naming:
     def lose_rank(self, rank: int, now: float) -> None:
         """The rank is no member any more: what it held is gone."""
         self._reported.pop(rank, None)
+        self.copying.lose_rank(rank)
         for command in self.outboxes.drop_rank(rank):
             self._settle(command, Code.NOT_FOUND, now)
         for record, entry in list(self.names.on_rank(rank).items()):
@@ -387,13 +382,19 @@ class Naming:
         """Invariants of the tables, and that every wait has a command that will end it."""
         self.names.check()
         self.leases.check()
+        self.copying.check()
         for entry in self.names:
             if entry.unconfirmed or entry.state is NameState.CLAIMED:
                 assert entry.key in self.claims, entry.key
             for place in entry.leaving:
-                assert self.outboxes.of(place.rank).concerns(entry), entry.key
+                assert self.outboxes.of(place.rank).concerns(entry) or self.copying.is_void(place), entry.key
         for key in self._removing:
             removed = self.names.get(key)
             assert removed is not None, key
             places = (*removed.replicas, *removed.leaving)
-            assert any(self.outboxes.of(p.rank).concerns(removed) for p in places), key
+            is_void = self.copying.of(key) is not None
+            assert is_void or any(self.outboxes.of(p.rank).concerns(removed) for p in places), key
+
+
+def _nothing(_entry: Entry) -> None:
+    """Nobody wants to hear of copies that landed."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgpack
 
 from mmc.actors.contract import Audit, Note, Persist
-from mmc.cache.membership import MembershipTable, Peer
+from mmc.cache.membership import WRITTEN, MembershipTable, Peer
 from mmc.errors import Code, error_for
 from mmc.identifiers import ANY_RANK, LAST_EPOCH, Location, Member, pack_versions
 from mmc.wire.replies import Admitted, Codes, Pulse
@@ -44,7 +44,7 @@ def is_membership(written: bytes) -> bool:
         return False
     match data:
         case (int(epoch), tuple(rows)) if 0 < epoch < LAST_EPOCH and all(map(_is_row, rows)):
-            present = [row for row in rows if not row[2]]
+            present = [row for row in rows if row[2] != 1]
             kinds = (0, 1)
             return all(len({row[at] for row in present}) == len(present) for at in kinds)
     return False
@@ -52,7 +52,7 @@ def is_membership(written: bytes) -> bool:
 
 def _is_row(row: object) -> bool:
     match row:
-        case (int(rank), int(segment), 0 | 1):
+        case (int(rank), int(segment), int(written)) if written in WRITTEN:
             return 0 <= rank < ANY_RANK and 0 <= segment < _SEGMENTS
     return False
 
@@ -190,17 +190,21 @@ class Roster:
             self.table.finish_report(rank)
         return Codes(tuple(codes))
 
-    def heartbeat(self, peer: Peer, heartbeat: Heartbeat, naming: Naming) -> Message:
-        """Let a rank serve on, and tell it how many events it should have seen."""
+    def heartbeat(self, peer: Peer, heartbeat: Heartbeat, naming: Naming, *, copying: bool) -> Message:
+        """Let a rank serve on; tell it how many events it should have seen, and whether to copy."""
         peer.counters = heartbeat.counters
         numbers = naming.outboxes.of(peer.member.rank).numbers
-        return Pulse(self._limits.serve_ms, numbers[False], numbers[True])
+        return Pulse(self._limits.serve_ms, numbers[False], numbers[True], peer.drains, copying)
 
     def leave(self, rank: int, naming: Naming, now: float, why: str) -> list[Effect]:
         """The rank is no member any more."""
         self.table.give_up(rank)
         naming.lose_rank(rank, now)
         return [self.persisted(), self._gone(rank, why)]
+
+    def note(self, event: str, rank: int) -> Note:
+        """What was decided about a rank, for both logs."""
+        return self._note(event, rank, "", ("reason", "asked for"))
 
     def _gone(self, rank: int, why: str) -> Note:
         return self._note("rank gone", rank, why, ("reason", why))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from struct import unpack
 from typing import TYPE_CHECKING
 
 from mmc.actors.contract import Audit, Note, Publish
-from mmc.actors.meta.answers import claim_names, confirm_records, list_keys, lookup
+from mmc.actors.meta.answers import claim_names, confirm_records, grant_copies, list_keys, lookup
 from mmc.actors.meta.batches import Batch, Batches, removals
+from mmc.actors.meta.moving import Moving
 from mmc.actors.meta.naming import Naming
+from mmc.actors.meta.relieving import relieve
 from mmc.actors.meta.roster import Roster
 from mmc.actors.meta.traffic import Traffic
 from mmc.actors.reception import Reception
-from mmc.cache.eviction import choose_victims, judge_named, warm
 from mmc.cache.membership import MemberState
 from mmc.cache.names import NameState
 from mmc.cache.tally import Tally
@@ -20,7 +20,7 @@ from mmc.errors import CacheError, Code, told_code
 from mmc.identifiers import unpack_version
 from mmc.wire import replies, requests
 from mmc.wire.codec import Header, encode
-from mmc.wire.operations import WIRE_VERSION, Message, PeerKind
+from mmc.wire.operations import WIRE_VERSION, DrainState, Message, PeerKind
 from mmc.wire.topics import MEMBER, evict_topic, lease_topic
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mmc.limits import MetaLimits, WireLimits
     from mmc.wire.sequence import Frames
 
-_UINT32 = 4
 _TALLIED = 4
 
 
@@ -54,6 +53,7 @@ class MetaActor:
         self._events_url = events_url
         self.roster = Roster(limits, written, now)
         self.naming = Naming(limits)
+        self.moving = Moving(limits, self.roster.table, self.naming)
         self.reception = Reception(wire, requests.REQUESTS_TO_META, self.roster.epoch, draw)
         self._batches = Batches()
         self._traffic = Traffic()
@@ -110,6 +110,14 @@ class MetaActor:
                 return self._keep_alive(request, dict(counters))
             case requests.Goodbye():
                 return self._part(request)
+            case requests.Replicate() as copies:
+                return self.reception.reply(
+                    request, grant_copies(self.naming, self.roster.table, copies, now)
+                )
+            case requests.CopiesWanted() as wanted:
+                return self.reception.reply(request, self.moving.plan(wanted, now))
+            case requests.Drain() as drain:
+                return self._drain(request, drain)
             case requests.Join() as join:
                 return self._join(request, join, now)
             case _:
@@ -125,20 +133,24 @@ class MetaActor:
             case requests.Report() as report:
                 reply = self.roster.report(peer, report, self.naming, now)
                 effects = self.roster.wiped(peer)
+                if report.last:
+                    self.moving.repair()
             case requests.Heartbeat() as heartbeat:
-                reply = self.roster.heartbeat(peer, heartbeat, self.naming)
+                copying = self.moving.is_wanted(rank, now)
+                reply = self.roster.heartbeat(peer, heartbeat, self.naming, copying=copying)
             case requests.Confirmed() as confirmed:
-                reply = confirm_records(self.naming, rank, confirmed)
+                reply = confirm_records(self.naming, rank, confirmed, now)
             case requests.Acknowledge(ids, codes):
                 for number, code in zip(ids, codes, strict=True):
                     self.naming.acknowledge(rank, number, told_code(code), now)
             case requests.Pressure() as pressure:
-                reply = self._relieve(rank, pressure)
+                reply = relieve(self.naming, self._limits, rank, pressure)
             case requests.Resync():
                 outstanding = list(self.naming.outboxes.of(rank).outstanding.values())
                 reply = _commands(peer, 0, outstanding[: self._limits.commands_per_event])
             case requests.Leave():
                 effects = self.roster.leave(rank, self.naming, now, "left")
+                self.moving.repair()
             case _:
                 raise AssertionError(f"no case for {type(request.message).__name__}")
         return [*effects, *self.reception.reply(request, reply)]
@@ -191,7 +203,7 @@ class MetaActor:
                 batch.settle(index, Code.NOT_FOUND)
             elif self.naming.is_leased(key):
                 batch.settle(index, Code.LEASED)
-            elif not all(self._is_sound(p.rank) for p in (*entry.replicas, *entry.leaving)):
+            elif not all(self._is_sound(place.rank) for place in self.naming.places_of(entry)):
                 batch.settle(index, Code.NO_SUCH_RANK)
             else:
                 self.naming.remove(entry, (batch, index))
@@ -215,7 +227,7 @@ class MetaActor:
         for index, key in enumerate(keys):
             entry = self._leasable(key, batch, index)
             if entry is not None:
-                self.naming.lease(entry, request.session.number, ttl_ms, (batch, index))
+                self.naming.leasing.lease(entry, request.session.number, ttl_ms, (batch, index))
         self._batches.open(batch)
         return []
 
@@ -230,7 +242,7 @@ class MetaActor:
             if unlease.abandoned:
                 holders = self.naming.leases.holders(key)
                 ended.update(number for number in holders if self.reception.has_parted(number))
-            self.naming.unlease(entry, ended, (batch, index), now)
+            self.naming.leasing.unlease(entry, ended, (batch, index), now)
         self._batches.open(batch)
         return []
 
@@ -241,33 +253,11 @@ class MetaActor:
             batch.settle(index, Code.NOT_FOUND if known else Code.UNREACHABLE)
         elif entry.state is NameState.LEAVING:
             batch.settle(index, Code.WRONG_STATE)
-        elif not self.naming.may_command(entry):
+        elif not self.naming.leasing.may_command(entry):
             batch.settle(index, Code.TIMED_OUT)
         else:
             return entry
         return None
-
-    def _relieve(self, rank: int, pressure: requests.Pressure) -> replies.Codes:
-        """Evict what a rank needs, what it named first; -3016 when nothing evictable is left."""
-        touched = _numbers(pressure.touched)
-        clocks = _numbers(pressure.clocks)
-        if len(touched) != len(clocks):
-            raise CacheError("touched and clocks differ in length", Code.INVALID_ARGUMENT)
-        replicas = self.naming.names.on_rank(rank)
-        warm(replicas, zip(clocks, touched, strict=True))
-        named = pressure.named[: self._limits.commands_per_event]
-        chosen, codes = judge_named(rank, replicas, named, self.naming.is_leased)
-        victims, evictable = choose_victims(
-            rank,
-            replicas,
-            pressure.bytes_wanted - sum(entry.size for entry, _ in chosen),
-            pressure.records_wanted - len(chosen),
-            self.naming.is_leased,
-            frozenset(named),
-        )
-        self.naming.evict(chosen + victims)
-        evictable = evictable or Code.OK in codes
-        return replies.Codes((int(Code.OK if evictable else Code.NO_SPACE), *map(int, codes)))
 
     def _join(self, request: Request, join: requests.Join, now: float) -> list[Effect]:
         assert request.session is not None
@@ -277,11 +267,20 @@ class MetaActor:
         reply, effects = self.roster.join(request, join, self.naming, now)
         return [*effects, *self.reception.reply(request, reply)]
 
+    def _drain(self, request: Request, asked: requests.Drain) -> list[Effect]:
+        report, changes = self.moving.ask(asked)
+        effects = self.reception.reply(request, report)
+        if not changes:
+            return effects
+        began = "drain begins" if report.state != DrainState.CANCELLED else "drain cancelled"
+        return [self.roster.persisted(), self.roster.note(began, asked.rank), *effects]
+
     def _begin_epoch(self, epoch: int, now: float) -> list[Effect]:
         """What was written down was lost, and somebody knows a later epoch: everybody starts again."""
         self.roster.begin_epoch(epoch, now)
         self.reception.restart(epoch)
         self.naming = Naming(self._limits)
+        self.moving = Moving(self._limits, self.roster.table, self.naming)
         return [self.roster.persisted(), self._new_epoch(f"somebody knew epoch {epoch - 1}")]
 
     def _new_epoch(self, why: str) -> Note:
@@ -300,6 +299,7 @@ class MetaActor:
             "evictions": self.naming.evictions,
             "gets": self._tally.gets,
             "hits": self._tally.hits,
+            **self.moving.counters(),
             **self._traffic.counters(),
             **self.reception.counters,
         }
@@ -313,7 +313,10 @@ class MetaActor:
         """Judge silence, ask about old claims, end what is past its deadline, repeat commands."""
         effects: list[Effect] = []
         if self.roster.next_deadline() <= now:
-            effects += self.roster.judge(self.naming, now)
+            gone = self.roster.judge(self.naming, now)
+            effects += gone
+            if gone:
+                self.moving.repair()
         self.naming.check_due_claims(now)
         self.naming.leases.expire(now)
         self._batches.expire(now)
@@ -325,6 +328,7 @@ class MetaActor:
         times = (
             self.naming.claims.next_due(),
             self.naming.outboxes.next_due(),
+            self.naming.copying.next_due(),
             self._batches.next_deadline(),
         )
         return min(self.roster.next_deadline(), self._tick_at, *[time for time in times if time is not None])
@@ -386,9 +390,3 @@ def _commands(peer: Peer, number: int, commands: list[Command]) -> replies.Comma
         tuple(unpack_version(command.entry.version) for command in commands),
         tuple(command.argument for command in commands),
     )
-
-
-def _numbers(raw: bytes) -> tuple[int, ...]:
-    if len(raw) % _UINT32:
-        raise CacheError("not an array of uint32", Code.INVALID_ARGUMENT)
-    return unpack(f"<{len(raw) // _UINT32}I", raw)
