@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from mmc.actors.client.draining import rank_of_job
 from mmc.errors import Code, InvalidArgument, error_for
 
 if TYPE_CHECKING:
     from mmc.actors.client.asking import ObjectInfo
+    from mmc.actors.client.draining import DrainStatus
     from mmc.client import Client
 
 Facts = dict[str, object]
@@ -99,6 +101,40 @@ class Cluster:
             f"hit rate {rate} | evictions {counters['evictions']} | sessions {counters['sessions']}"
         )
 
+    def drain(self, segment: str, *, discard: bool) -> Facts:
+        """Begin to drain the rank of a segment.
+
+        Raises:
+            CacheError: -3000, there is no such segment; -3016, no other rank takes objects.
+        """
+        if segment not in self.segments():
+            raise InvalidArgument(f"there is no segment {segment!r}")
+        rank = int(segment.split("-")[1])
+        return _drain_job(self.client.drain(rank, discard=discard))
+
+    def drain_job(self, job: str) -> Facts:
+        """How a drain is.
+
+        Raises:
+            CacheError: -3007, there is no such job.
+        """
+        return _drain_job(self._known_job(job))
+
+    def cancel_drain(self, job: str) -> Facts:
+        """Have its rank take objects again.
+
+        Raises:
+            CacheError: -3007, there is no such job.
+        """
+        return _drain_job(self.client.cancel_drain(self._known_job(job).rank))
+
+    def _known_job(self, job: str) -> DrainStatus:
+        rank = rank_of_job(job)
+        status = None if rank is None else self.client.drain_status(rank)
+        if status is None or status.job != job:
+            raise error_for(Code.NOT_FOUND, f"drain job {job!r}")
+        return status
+
     def read(self, key: str) -> bytes:
         """The bytes of an object."""
         return self.client.get(key)
@@ -126,6 +162,17 @@ def _row(key: str, info: ObjectInfo | Code) -> Facts:
         "numBlobs": len(ranks),
         "valid": bool(ranks),
         "blobs": [{"rank": rank, "medium": _MEDIUM} for rank in ranks],
+    }
+
+
+def _drain_job(status: DrainStatus) -> Facts:
+    facts = status._asdict()
+    return {
+        "success": True,
+        "job_id": facts.pop("job"),
+        "segment": f"rank-{status.rank}-{_MEDIUM}",
+        "status": facts.pop("state"),
+        **facts,
     }
 
 

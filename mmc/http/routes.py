@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +25,7 @@ Answer = Callable[["Request"], object]
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MOST_BODY = 64 << 20
 _MOST_KEYS = 4096
+_MOST_JOB = 1 << 16
 
 
 def make_app(cluster: Cluster) -> Starlette:
@@ -42,10 +44,19 @@ def make_app(cluster: Cluster) -> Starlette:
         "/get_all_segments": lambda _: "".join(f"{name}\n" for name in cluster.segments()),
         "/query_segment": lambda request: cluster.segment(_query(request, "segment")),
         "/api/v1/segments/status": lambda request: cluster.segment(_query(request, "segment")),
+        "/api/v1/drain_jobs/query": lambda request: cluster.drain_job(_query(request, "job_id")),
         "/api/v1/capacity/usage": lambda _: cluster.usage(),
         "/api/v1/capacity/segment_remaining": lambda _: cluster.remaining(),
     }
+
+    def cancel(request: Request) -> object:
+        return cluster.cancel_drain(_query(request, "job_id"))
+
     routes = [Route(path, partial(_answer, page), methods=["GET"]) for path, page in pages.items()]
+    routes += [
+        Route("/api/v1/drain_jobs", partial(_begin_drain, cluster), methods=["POST"]),
+        Route("/api/v1/drain_jobs/cancel", partial(_answer, cancel), methods=["POST"]),
+    ]
     metadata = Route("/metadata", partial(_metadata, cluster), methods=["GET", "PUT", "DELETE"])
     return Starlette(routes=[*routes, metadata])
 
@@ -87,6 +98,36 @@ async def _metadata(cluster: Cluster, request: Request) -> Response:
         return Response(cluster.read(key), media_type="text/plain")
 
     return await _refusable(act)
+
+
+async def _begin_drain(cluster: Cluster, request: Request) -> Response:
+    """A drain job: the segment stands in the query, or in a JSON object with ``discard`` beside it."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_JOB:
+            return _refusal(InvalidArgument(f"a job of more than {_MOST_JOB} bytes"))
+
+    def act() -> object:
+        job = _job(body)
+        segment = job.get("segment") or request.query_params.get("segment", "")
+        discard = job.get("discard", request.query_params.get("discard") == "true")
+        if not isinstance(segment, str) or not segment or not isinstance(discard, bool):
+            raise InvalidArgument('a drain job is {"segment": "rank-0-dram", "discard": false}')
+        return cluster.drain(segment, discard=discard)
+
+    return await _refusable(act)
+
+
+def _job(body: bytes) -> dict[str, object]:
+    """The JSON object of a job, or an empty one."""
+    try:
+        job = json.loads(body) if body else {}
+    except ValueError as reason:
+        raise InvalidArgument(f"the body is no JSON: {reason}") from None
+    if not isinstance(job, dict):
+        raise InvalidArgument("the body is no JSON object")
+    return job
 
 
 async def _refusable(act: Callable[[], object]) -> Response:

@@ -59,6 +59,8 @@ _CALLS: dict[str, Callable[[Client, Told], object]] = {
     "keys": lambda client, _: list(client.keys()),
     "ranks_of": _ranks_of,
     "states": _states,
+    "drain": lambda client, told: client.drain(told["rank"]).state,
+    "drain_state": lambda client, told: client.drain_status(told["rank"]).state,
     "counters": lambda client, _: {rank: dict(pairs) for rank, pairs in client.status().ranks},
 }
 

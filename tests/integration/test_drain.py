@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from pathlib import Path
+
+import pytest
 
 from mmc.client import Client
-from mmc.errors import Code
+from mmc.errors import CacheError, Code
 from tests.integration.processes import Cluster, wait_until
 
 SIZE = 40_000
@@ -71,3 +75,86 @@ def test_a_drained_rank_can_be_stopped_without_loss() -> None:
         for key in (*keys, *later):
             assert client.get(key) == content(key)
         assert all(1 not in ranks for ranks in ranks_of(client, keys))
+
+
+def test_what_fits_nowhere_stays_until_it_is_discarded() -> None:
+    """A drain whose objects no other rank has room for is blocked, and loses none unless it is told to."""
+    with Cluster(2, "8MB") as cluster:
+        client = cluster.client()
+        kept, going = [f"kept-{at}" for at in range(150)], [f"going-{at}" for at in range(150)]
+        put_all(client, kept, ranks=(0,))
+        put_all(client, going, ranks=(1,))
+        client.drain(1)
+        wait_until(lambda: client.drain_status(1).state == "blocked", "it is blocked")
+        status = client.drain_status(1)
+        assert status.left_objects == status.refused_objects > 0
+        assert client.read_batch([*kept, *going])[1] == [Code.OK] * 300
+        with pytest.raises(CacheError) as last:
+            client.drain(0)
+        assert last.value.code == Code.NO_SPACE
+        client.drain(1, discard=True)
+        await_drained(client, 1)
+        status = client.drain_status(1)
+        assert status.moved_objects + status.discarded_objects == 150
+        codes = client.read_batch(going)[1]
+        assert codes.count(Code.OK) == status.moved_objects
+        assert client.read_batch(kept)[1] == [Code.OK] * 150
+
+
+def test_a_leased_object_leaves_when_its_lease_has_ended() -> None:
+    """Its holder was promised that it stays where it is."""
+    with Cluster(2) as cluster:
+        client = cluster.client()
+        put_all(client, ["leased", "other"], ranks=(1,))
+        client.add_lease("leased", 600_000)
+        client.drain(1)
+        wait_until(lambda: client.drain_status(1).left_objects == 1, "the other has gone")
+        assert ranks_of(client, ["leased", "other"]) == [{1}, {0}]
+        client.remove_lease("leased")
+        await_drained(client, 1)
+        assert client.get("leased") == content("leased")
+
+
+def test_a_cancelled_drain_leaves_a_rank_of_normal_duty() -> None:
+    """It takes objects again."""
+    with Cluster(2) as cluster:
+        client = cluster.client()
+        put_all(client, [f"key-{at}" for at in range(20)])
+        client.drain(1)
+        await_drained(client, 1)
+        wait_until(lambda: client.connection.actor.writable_ranks == [0], "it is known to drain")
+        put_all(client, ["not there"])
+        assert ranks_of(client, ["not there"]) == [{0}]
+        assert client.cancel_drain(1).state == "cancelled"
+        wait_until(lambda: client.connection.actor.writable_ranks == [0, 1], "it is known not to drain")
+        put_all(client, ["there again"], ranks=(1,))
+
+
+def test_a_drain_goes_on_when_its_rank_and_the_meta_service_are_killed() -> None:
+    """It is written down, and the rank has its objects again."""
+    with Cluster(2, "64MB") as cluster:
+        client = cluster.client()
+        keys = [f"key-{at}" for at in range(600)]
+        put_all(client, keys, ranks=(1,))
+        client.drain(1)
+        cluster.locals[1].signal(signal.SIGKILL)
+        cluster.locals[1].start()
+        cluster.meta.signal(signal.SIGKILL)
+        cluster.meta.start()
+        await_drained(client, 1)
+        assert client.read_batch(keys) == (list(map(content, keys)), [Code.OK] * len(keys))
+        assert ranks_of(client, keys) == [{0}] * len(keys)
+
+
+def test_replicas_are_made_again_when_a_rank_is_given_up(tmp_path: Path) -> None:
+    """Where that is asked for; what had one replica there is lost."""
+    settings = tmp_path / "config.toml"
+    settings.write_text("[meta]\nrepair = true\nsuspect_ms = 1000\nserve_ms = 1500\ngrace_ms = 500\n")
+    with Cluster(3, config=str(settings)) as cluster:
+        client = cluster.client()
+        keys = [f"key-{at}" for at in range(60)]
+        put_all(client, keys, replicas=2)
+        cluster.locals[1].signal(signal.SIGKILL)
+        wait_until(lambda: ranks_of(client, keys) == [{0, 2}] * len(keys), "each has two replicas again")
+        cluster.locals[0].signal(signal.SIGKILL)
+        assert client.read_batch(keys)[0] == list(map(content, keys))

@@ -224,3 +224,17 @@ def test_replicas_of_ranks_that_are_not_reached_go_to_others() -> None:
             assert set(engine.put(keys, 60_000, replicas=2, timeout=20)) == {Code.OK}
         assert all({1, 2} & set(ranks) for ranks in engine.ranks_of(keys))
         assert set(engine.get(keys, 60_000)) == {Code.OK}
+
+
+def test_a_host_is_drained_over_the_network() -> None:
+    """Its objects go to ranks of other hosts, where every byte is read."""
+    with HostCluster(3, "32MB") as cluster:
+        engine, far = cluster.engine(cluster.hosts[0]), cluster.engine(cluster.hosts[1])
+        keys = [f"k{at}" for at in range(40)]
+        assert set(engine.put(keys, 200_000)) == {Code.OK}
+        assert engine.ranks_of(keys) == [[0]] * 40
+        far.ask("drain", rank=0)
+        wait_until(lambda: far.ask("drain_state", rank=0) == "drained", "it is drained", 60.0)
+        assert all(0 not in ranks for ranks in far.ranks_of(keys))
+        cluster.kill_host(0)
+        assert set(far.get(keys, 200_000)) == {Code.OK}

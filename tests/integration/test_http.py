@@ -10,7 +10,7 @@ import pytest
 
 from mmc.client import Client
 from mmc.services.launch import LaunchOptions
-from tests.integration.processes import Cluster, Service, finish, run_python
+from tests.integration.processes import Cluster, Service, finish, run_python, wait_until
 
 META = """
 import signal, sys, threading
@@ -137,3 +137,29 @@ def test_a_busy_metrics_port_is_one_warning_and_no_failure() -> None:
     assert len([line for line in warnings if f"metrics_url {metrics}" in line]) == 1, output
     assert len([line for line in warnings if "log.path" in line]) == 1, output
     assert "ended 0" in output
+
+
+def test_drain_jobs_are_begun_queried_and_cancelled() -> None:
+    """A job has a name, by which it is asked for; what is wrong with one is a refusal with a sentence."""
+    with Cluster(2) as cluster:
+        client = cluster.client()
+        http = Service("http", LaunchOptions(meta_url=cluster.meta_url, http_url="http://127.0.0.1:0"))
+        try:
+            pages = Pages(http.facts["http_url"], client)
+            jobs = "/api/v1/drain_jobs"
+            for path, body in (
+                (jobs, b'{"segment": "rank-7-dram"}'),
+                (jobs, b"no json"),
+                (jobs, b"[]"),
+                (jobs, b"{}"),
+                (f"{jobs}/cancel?job_id=1-{0:016x}", b""),
+            ):
+                assert json.loads(pages.text(path, "POST", body))["success"] is False
+            began = json.loads(pages.text(jobs, "POST", b'{"segment": "rank-1-dram"}'))
+            assert began["success"] is True
+            query = f"{jobs}/query?job_id={began['job_id']}"
+            wait_until(lambda: pages.json(query)["status"] == "drained", "it is drained")
+            cancelled = json.loads(pages.text(f"{jobs}/cancel?job_id={began['job_id']}", "POST", b""))
+            assert cancelled["status"] == "cancelled"
+        finally:
+            http.end()

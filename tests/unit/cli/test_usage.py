@@ -19,6 +19,7 @@ COMMANDS = (
     "local",
     "status",
     "doctor",
+    "drain",
     "put",
     "get",
     "exists",
@@ -35,6 +36,8 @@ COMMANDS = (
     [
         ("put key /nowhere/at/all", "No such file"),
         ("put", "Missing argument"),
+        ("drain", "Missing argument"),
+        ("drain -1", "-1"),
         ("put key - --rank one", "--rank"),
         ("get key --json", "standard output"),
         ("exists", "Missing argument"),
