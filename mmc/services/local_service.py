@@ -138,7 +138,7 @@ class LocalServer:
         self._cluster = (rank, world, create_id)
         self.actor = self._make_actor(config, directory, layout, pool, rank)
         self._mover = Mover(
-            config, meta_url, context, events_url, lambda: self.actor.desk.relief.high_percent
+            config, meta_url, context, events_url, lambda: self.actor.desk.relief.filled_percent
         )
         self.actor.on_copies_wanted = lambda: self._mover.wake(self.actor.rank)
         self._started = now()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _IDLE_S = 30.0
 _JOIN_S = 2.0
 _CLOSING_S = 0.1
+_NONE_AHEAD = 1
 
 
 class Mover:
@@ -35,7 +36,8 @@ class Mover:
     ) -> None:
         """``fills`` says up to which per cent of their capacity other ranks are filled."""
         client = replace(config.client, populate=False, copy_threads=1)
-        self._config = replace(config, client=client)
+        local = replace(config.local, reserve_ahead_bytes=_NONE_AHEAD)
+        self._config = replace(config, client=client, local=local)
         self._meta_url = meta_url
         self._context = context
         self._events_url = events_url

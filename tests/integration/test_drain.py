@@ -33,7 +33,7 @@ def ranks_of(client: Client, keys: list[str]) -> list[set[int]]:
 
 def await_drained(client: Client, rank: int) -> None:
     """Wait until nothing is left."""
-    wait_until(lambda: client.drain_status(rank).state == "drained", f"rank {rank} is drained")
+    wait_until(lambda: client.drain_status(rank).state == "drained", f"rank {rank} is drained", 60.0)
 
 
 def test_a_drained_rank_can_be_stopped_without_loss() -> None:
@@ -149,12 +149,12 @@ def test_a_drain_goes_on_when_its_rank_and_the_meta_service_are_killed() -> None
 def test_replicas_are_made_again_when_a_rank_is_given_up(tmp_path: Path) -> None:
     """Where that is asked for; what had one replica there is lost."""
     settings = tmp_path / "config.toml"
-    settings.write_text("[meta]\nrepair = true\nsuspect_ms = 1000\nserve_ms = 1500\ngrace_ms = 500\n")
+    settings.write_text("[meta]\nrepair = true\nsuspect_ms = 3000\nserve_ms = 6000\ngrace_ms = 1000\n")
     with Cluster(3, config=str(settings)) as cluster:
         client = cluster.client()
         keys = [f"key-{at}" for at in range(60)]
         put_all(client, keys, replicas=2)
         cluster.locals[1].signal(signal.SIGKILL)
-        wait_until(lambda: ranks_of(client, keys) == [{0, 2}] * len(keys), "each has two replicas again")
+        wait_until(lambda: ranks_of(client, keys) == [{0, 2}] * len(keys), "replicas are made again", 60.0)
         cluster.locals[0].signal(signal.SIGKILL)
         assert client.read_batch(keys)[0] == list(map(content, keys))

@@ -12,6 +12,7 @@ from mmc.actors.local import obedience
 from mmc.actors.local.keeper import Keeper
 from mmc.actors.local.relief import Relief
 from mmc.actors.meta import leasing
+from mmc.actors.meta.copying import Copying
 from mmc.actors.meta.naming import Naming
 from mmc.cache import placement
 from mmc.cache.names import Entry
@@ -81,6 +82,17 @@ def removal_answered_early(stack: ExitStack) -> None:
 
     original = Naming.remove
     replace(stack, Naming, "remove", remove)
+
+
+def copy_forgotten(stack: ExitStack) -> None:
+    """A removal forgets a copy that is under way, which may be published afterwards."""
+
+    def void(self: Copying, entry: Entry) -> None:
+        copy = self.of(entry.key)
+        if copy is not None:
+            self.forget(copy.place)
+
+    replace(stack, Copying, "void", void)
 
 
 def lease_counted_from_receipt(stack: ExitStack) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from tests.simulation.planting import Plant, fence_left_out
 from tests.simulation.swarm import run_seed
 from tests.simulation.themes import (
     BUFFERING,
+    COPYING,
     CROWDED,
     DYING,
     HIDING,
@@ -41,8 +43,8 @@ class Bug(NamedTuple):
     """A planted fault, the checkers of which one must see it, and a seed that shows it.
 
     ``mix``: what goes wrong in a small pool, where a rare race wants that; None: what the seed draws.
-    ``focus``: what is done more often than the seed says.  ``hosts``: how many there are; ``quality``: what
-    the connections between them are like, if not as drawn.
+    ``focus``: what is done more often than the seed says; ``ranks`` of the small pool.  ``hosts``: how many
+    there are; ``quality``: what the connections between them are like, if not as drawn.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Bug(NamedTuple):
     focus: Mapping[str, float] = MappingProxyType({})
     hosts: int = 1
     quality: Quality | None = None
+    ranks: int = 1
 
 
 def run(bug: Bug, seed: int, *, is_planted: bool) -> str:
@@ -61,7 +64,7 @@ def run(bug: Bug, seed: int, *, is_planted: bool) -> str:
         if is_planted:
             bug.plant(stack)
         try:
-            settings = None if bug.mix is None else CROWDED
+            settings = None if bug.mix is None else replace(CROWDED, ranks=bug.ranks)
             run_seed(
                 seed, settings=settings, mix=bug.mix, focus=bug.focus, hosts=bug.hosts, quality=bug.quality
             )
@@ -123,6 +126,7 @@ BUGS = (
     Bug("a free record's extent kept", memory.extent_kept, ("S6",), 0, STALLING),
     Bug("replicas on one rank", services.replicas_on_one_rank, ("S7",), 0),
     Bug("a removal answered early", services.removal_answered_early, ("S8",), 0),
+    Bug("a copy forgotten by a removal", services.copy_forgotten, ("S8",), 0, LINGERING, COPYING, 2),
     Bug("a wipe left out", memory.wipe_left_out, ("S8",), 0),
     Bug("eviction never asked for", services.eviction_never_asked_for, ("the end: L1",), 0),
     Bug("deadlines overlooked", services.deadlines_overlooked, ("L2",), 0),

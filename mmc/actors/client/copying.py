@@ -164,7 +164,7 @@ class _Copying:
             draft.code = Code.NO_SPACE
             if rank is not None:
                 draft.code = None
-                self._client.room.take(rank, draft.size)
+                self._client.room.take(rank, draft.size, self._client.now)
                 chosen.setdefault(rank, []).append(draft)
         for rank, drafts in chosen.items():
             if rank in self._client.ranks:
@@ -184,8 +184,7 @@ class _Copying:
         taken = self._full[draft.key] | holders
         able = [rank for rank in (*client.writable_ranks, *client.far_ranks()) if rank not in taken]
         live = [rank for rank in able if client.members[rank].state == MemberState.LIVE]
-        room = client.room.below(live, self._percent)
-        room = {rank: free for rank, free in room.items() if free >= draft.size}
+        room = client.room.below(live, self._percent, draft.size)
         staying = holders - ({self._handle.rank} if source.goes else set())
         hosts = [client.members[rank].host for rank in staying if rank in client.members]
         machines, addresses = Counter(host[0] for host in hosts), Counter(hosts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mmc.actors.client.calls import Replies
+from mmc.actors.client.calls import Replies, Until
 from mmc.errors import CacheError, Code, NotFound, error_for, told_code
 from mmc.wire import replies, requests
 from mmc.wire.operations import DrainAct, DrainState
@@ -12,6 +12,9 @@ from mmc.wire.operations import DrainAct, DrainState
 if TYPE_CHECKING:
     from mmc.actors.client.calls import Operation
     from mmc.actors.client.service import ClientActor
+
+
+_AGAIN_S = 0.02
 
 
 class DrainStatus(NamedTuple):
@@ -58,8 +61,12 @@ def ask(client: ClientActor, deadline: float, *, rank: int, act: DrainAct) -> Op
         CacheError: -3018 no such rank; -3016 no other rank takes objects; -3007 it does not drain; -3017 no
             answer.
     """
-    ticket = client.ask_meta(requests.Drain(rank, int(act)), deadline)
-    yield Replies([ticket])
+    while True:
+        ticket = client.ask_meta(requests.Drain(rank, int(act)), deadline)
+        yield Replies([ticket])
+        if ticket.code != Code.UNKNOWN_SEQUENCE or client.now + _AGAIN_S >= deadline:
+            break
+        yield Until(client.now + _AGAIN_S)  # asked twice it is the same
     match ticket.reply:
         case replies.DrainReport(told, segment, state, counters):
             known = dict(counters)

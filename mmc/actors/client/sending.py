@@ -143,7 +143,7 @@ class _Sending:
             except CacheError as error:
                 draft.code = error.code
                 continue
-            client.room.take(chosen, draft.size)
+            client.room.take(chosen, draft.size, client.now)
             groups.setdefault(tuple(chosen), []).append(draft)
         planned = [self._planned(group, chosen, len(groups)) for chosen, group in groups.items()]
         yield from self._send_all(planned)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mmc.cache.reservations import Holder
     from mmc.wire.requests import Reserve
 
+_MARGIN_SHARE = 4
 _CLOCK_MASK = 0xFFFFFFFF
 _WINDOWS_AT_ONCE = 16
 _PIECE_BYTES = 1 << 20
@@ -126,6 +127,11 @@ class Relief:
         self.low_percent = 100
         self._largest = [0, 0]
         self._largest_until = 0.0
+
+    @property
+    def filled_percent(self) -> int:
+        """Up to where copies may fill a rank: nearer to the high watermark than to the low one."""
+        return self.high_percent - (self.high_percent - self.low_percent) // _MARGIN_SHARE
 
     def enqueue(self, waiting: WaitingReserve) -> bool:
         """Let a reserve wait; False when too many do."""

@@ -19,6 +19,8 @@ from mmc.cache.names import NameState
 from mmc.wire.operations import CommandKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mmc.cache.commands import Outboxes
     from mmc.cache.names import Entry, Names
     from mmc.identifiers import Location, PackedVersion
@@ -42,28 +44,30 @@ class Copying:
     def __init__(self, names: Names, outboxes: Outboxes, check_s: float, *, remembers: bool) -> None:
         """``check_s``: how long a copy may be under way before its rank is asked.
 
-        ``remembers``: how many replicas were asked for.
+        ``remembers``: how many replicas were asked for.  ``on_landed`` is called with the entry of each copy
+        that has become a replica.  ``under_way`` is to be read only.
         """
+        self.on_landed: Callable[[Entry], None] = _nothing
         self._names = names
         self._outboxes = outboxes
-        self._by_key: dict[bytes, Copy] = {}
+        self.under_way: dict[bytes, Copy] = {}
         self._at: dict[tuple[int, int], Copy] = {}
         self._checks = Claims(check_s)
-        self._remembers = remembers
+        self.remembers = remembers
         self._asked: dict[bytes, int] = {}
 
     def __len__(self) -> int:
         """How many are under way."""
-        return len(self._by_key)
+        return len(self.under_way)
 
     def of(self, key: bytes) -> Copy | None:
         """The copy of a name that is under way."""
-        return self._by_key.get(key)
+        return self.under_way.get(key)
 
     def remember(self, entry: Entry) -> None:
         """So many replicas were asked for, or reported: one need not be remembered."""
         count = len(entry.replicas)
-        if self._remembers and count > 1 and count > self._asked.get(entry.key, 1):
+        if self.remembers and count > 1 and count > self._asked.get(entry.key, 1):
             self._asked[entry.key] = count
 
     def asked(self, key: bytes) -> int:
@@ -76,8 +80,8 @@ class Copying:
 
     def begin(self, entry: Entry, place: Location, now: float) -> None:
         """A copy is granted."""
-        assert entry.key not in self._by_key
-        self._by_key[entry.key] = self._at[place[:2]] = Copy(entry, place)
+        assert entry.key not in self.under_way
+        self.under_way[entry.key] = self._at[place[:2]] = Copy(entry, place)
         self._checks.note(entry, now)
 
     def supersede(self, place: Location) -> bool:
@@ -100,16 +104,24 @@ class Copying:
         self._names.report(entry.key, entry.version, entry.size, place)
         return entry
 
+    def reported(self, entry: Entry, place: Location) -> None:
+        """A rank has reported a replica, which may be a copy that was under way."""
+        self.remember(entry)
+        copy = self.under_way.get(entry.key)
+        if copy is not None and copy.place == place:
+            self.forget(place)
+            self.on_landed(entry)
+
     def forget(self, place: Location) -> None:
         """What is, or was, on its way to this record is not any more."""
         copy = self._at.pop(place[:2], None)
         if copy is not None:
-            del self._by_key[copy.entry.key]
+            del self.under_way[copy.entry.key]
             self._checks.forget(copy.entry.key)
 
     def void(self, entry: Entry) -> None:
         """The name is being removed: so is its copy."""
-        copy = self._by_key.get(entry.key)
+        copy = self.under_way.get(entry.key)
         if copy is not None and not copy.is_void:
             copy.is_void = True
             self._names.depart(entry, copy.place)
@@ -122,7 +134,7 @@ class Copying:
 
     def inherit(self, entry: Entry) -> bool:
         """The last replica is being lost: the copy stands in for it; whether there is one."""
-        copy = self._by_key.get(entry.key)
+        copy = self.under_way.get(entry.key)
         if copy is None or copy.is_void:
             return False
         self.forget(copy.place)
@@ -131,14 +143,14 @@ class Copying:
 
     def lose_rank(self, rank: int) -> None:
         """What was on its way there will not land."""
-        for copy in list(self._by_key.values()):
+        for copy in list(self.under_way.values()):
             if copy.place.rank == rank and not copy.is_void:
                 self.forget(copy.place)
 
     def check_due(self, now: float) -> None:
         """Ask the ranks about what did not land, and command again what is void."""
         for entry in self._checks.take_due(now):
-            copy = self._by_key[entry.key]
+            copy = self.under_way[entry.key]
             if not self._outboxes.of(copy.place.rank).concerns(entry):
                 kind = CommandKind.REMOVE if copy.is_void else CommandKind.CHECK
                 self._outboxes.add(kind, copy.place, entry)
@@ -149,9 +161,9 @@ class Copying:
 
     def check(self) -> None:
         """Invariants: both directions agree, and each copy is of a name that has no replica there."""
-        assert len(self._at) == len(self._by_key)
+        assert len(self._at) == len(self.under_way)
         assert all(self._names.get(key) for key in self._asked)
-        for key, copy in self._by_key.items():
+        for key, copy in self.under_way.items():
             entry, place = copy.entry, copy.place
             assert self._at[place[:2]] is copy
             assert self._names.get(key) is entry
@@ -161,6 +173,10 @@ class Copying:
             else:
                 assert entry.state is NameState.READABLE
                 assert self._names.at(place.rank, place.record) is not entry
+
+
+def _nothing(_entry: Entry) -> None:
+    """Nobody wants to hear of copies that landed."""
 
 
 AT_ONCE = -math.inf

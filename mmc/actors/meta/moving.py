@@ -78,7 +78,7 @@ class Moving:
         self._drains: dict[int, _Draining] = {}
         self._repairs: dict[int, int] = {}
         self.copied = 0
-        naming.on_landed = self._landed
+        naming.copying.on_landed = self._landed
 
     # Drains
 

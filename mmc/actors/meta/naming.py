@@ -29,7 +29,7 @@ from mmc.identifiers import MAX_REPLICAS
 from mmc.wire.operations import CommandKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from mmc.actors.meta.leasing import Waiter
     from mmc.identifiers import Location, PackedVersion
@@ -51,7 +51,6 @@ class Naming:
         self.claims = Claims(check_s)
         self.outboxes = Outboxes(limits.command_repeat_ms / 1000)
         self.copying = Copying(self.names, self.outboxes, check_s, remembers=limits.repair)
-        self.on_landed: Callable[[Entry], None] = _nothing
         self._removing: dict[bytes, list[Waiter]] = {}
         self._void: dict[int, Entry] = {}
         self._awaiting_void: dict[bytes, list[Waiter]] = {}
@@ -72,13 +71,12 @@ class Naming:
 
     def may_not_go(self, key: bytes) -> bool:
         """Whether a key may not be evicted: it is leased, or being copied, which ends soon."""
-        return self.is_leased(key) or self.copying.of(key) is not None
+        return key in self.copying.under_way or self.is_leased(key)
 
-    def places_of(self, entry: Entry) -> list[Location]:
+    def places_of(self, entry: Entry) -> set[Location]:
         """Where a removal has to reach: replicas, those that leave, and a copy on its way."""
         copy = self.copying.of(entry.key)
-        places = [*entry.replicas, *entry.leaving]
-        return places if copy is None or copy.is_void else [*places, copy.place]
+        return {*entry.replicas, *entry.leaving, *((copy.place,) if copy else ())}
 
     def claim(
         self,
@@ -116,20 +114,20 @@ class Naming:
     ) -> Code:
         if len(self.names) >= self._limits.objects_max:
             return Code.NO_SPACE
-        if not all(map(self._make_way, places)):
+        for place in places:
+            there = self.names.at(place.rank, place.record)
+            if there is not None and not self._supersede(there, place, is_rank_s_word=False):
+                return Code.NO_SUCH_RANK
+        if self.copying.under_way and not all(map(self.copying.supersede, places)):
             return Code.NO_SUCH_RANK
         entry = self.names.claim(key, version, size, places)
-        self.copying.remember(entry)
+        if self.copying.remembers:
+            self.copying.remember(entry)
         self.claims.note(entry, now)
         return _OK
 
     def replicate(self, key: bytes, version: PackedVersion, place: Location, now: float) -> Code:
-        """Have a copy land here.
-
-        Returns:
-            0; -3007 no readable object of this version; -3101 another copy is on its way; -3006 the rank has
-            a replica; -3000 there are too many; -3018 the record is taken.
-        """
+        """Grant a place to a copy, or say why not: :class:`~mmc.wire.requests.Replicate` has the codes."""
         entry = self.names.get(key)
         if entry is None or entry.version != version or entry.state is not NameState.READABLE:
             return Code.NOT_FOUND
@@ -148,7 +146,7 @@ class Naming:
         """Whether nothing stands in a record that a client is to write."""
         there = self.names.at(place.rank, place.record)
         is_free = there is None or self._supersede(there, place, is_rank_s_word=False)
-        return is_free and (not self.copying or self.copying.supersede(place))
+        return is_free and self.copying.supersede(place)
 
     def _supersede(self, there: Entry, place: Location, *, is_rank_s_word: bool) -> bool:
         """A record that may be written again has lost what it held under an older generation.
@@ -180,7 +178,7 @@ class Naming:
         """A rank says that a record is published; -3007 when no such replica is listed."""
         entry = self.names.at(place.rank, place.record)
         if entry is None or entry.version != version:
-            return self._land(place, version, now) if self.copying else Code.NOT_FOUND
+            return self._land(place, version, now)
         if place in entry.replicas:
             self._confirm(entry, place)
             return _OK
@@ -195,7 +193,7 @@ class Naming:
         left_s = self.leases.until(entry.key) - now
         if left_s > 0:
             self.leasing.pass_on(entry, left_s)
-        self.on_landed(entry)
+        self.copying.on_landed(entry)
         return _OK
 
     def _confirm(self, entry: Entry, place: Location) -> None:
@@ -245,9 +243,8 @@ class Naming:
                 return Code.NOT_FOUND
             if place in entry.leaving:
                 return Code.NOT_FOUND
-        self.copying.forget(place)
         entry = self.names.report(key, version, size, place)
-        self.copying.remember(entry)
+        self.copying.reported(entry, place)
         self.claims.settle(entry)
         self._note_reported(place)
         if leased_until:
@@ -336,10 +333,11 @@ class Naming:
 
     def _drop(self, entry: Entry, place: Location) -> None:
         """A replica is gone for good; of two commands that say so, the second changes nothing."""
-        self.copying.forget(place)
+        if self.copying.under_way:
+            self.copying.forget(place)
         if self.names.get(entry.key) is not entry:
             return
-        if entry.replicas == (place,) and self.copying.inherit(entry):
+        if self.copying.under_way and entry.replicas == (place,) and self.copying.inherit(entry):
             self.claims.note(entry, AT_ONCE)
         was_claimed = entry.state is NameState.CLAIMED
         self.names.drop(entry, place)
@@ -392,9 +390,6 @@ class Naming:
             removed = self.names.get(key)
             assert removed is not None, key
             places = (*removed.replicas, *removed.leaving)
-            is_void = self.copying.of(key) is not None
-            assert is_void or any(self.outboxes.of(p.rank).concerns(removed) for p in places), key
-
-
-def _nothing(_entry: Entry) -> None:
-    """Nobody wants to hear of copies that landed."""
+            assert key in self.copying.under_way or any(
+                self.outboxes.of(p.rank).concerns(removed) for p in places
+            ), key

@@ -14,6 +14,8 @@ def _told(free: int) -> tuple[tuple[str, int], ...]:
         ("used_bytes", 60 - free),
         ("reserved_bytes", 30),
         ("quarantined_bytes", 10),
+        ("records", 10),
+        ("free_records", 10),
     )
 
 
@@ -43,10 +45,29 @@ def test_what_is_sent_counts_at_once() -> None:
     room = Room()
     room.heard([(1, _told(40)), (2, _told(50))], 0.0)
     before = _firsts(room, [1, 2])[2]
-    room.take([2], 40)
+    room.take([2], 40, 0.5)
     assert _firsts(room, [1, 2])[2] < before / 2
-    room.take([7], 20)
+    room.take([7], 20, 0.5)
     assert room.spread(7, [1, 2, 7])[2] == 7
+
+
+def test_what_was_sent_lately_is_not_in_what_is_heard() -> None:
+    """Heartbeats tell of half a second ago."""
+    room = Room()
+    room.heard([(1, _told(50))], 0.0)
+    room.take(1, 40, 0.9)
+    room.heard([(1, _told(50))], 1.0)
+    assert room.below([1], 100, 11) == {}
+    room.heard([(1, _told(50))], 2.0)
+    assert room.below([1], 100, 11) == {1: 50}
+
+
+def test_room_below_a_mark_is_bytes_and_records() -> None:
+    """A rank that is short of either is full."""
+    room = Room()
+    many, few = (("records", 10), ("free_records", 3)), (("records", 10), ("free_records", 2))
+    room.heard([(1, (*_told(50), *many)), (2, (*_told(50), *few)), (3, (*_told(20), *many))], 0.0)
+    assert room.below([1, 2, 3, 4], 80, 1) == {1: 30}
 
 
 def test_it_is_asked_for_once_a_second() -> None:

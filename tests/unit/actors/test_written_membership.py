@@ -44,7 +44,7 @@ def test_what_is_written_is_read(rows: tuple[tuple[int, int, int], ...]) -> None
         packed(1 << 40, ()),
         packed(5, 7),
         packed(5, ((0, 77),)),
-        packed(5, ((0, 77, 2),)),
+        packed(5, ((0, 77, 3),)),
         packed(5, ((0, "segment", 0),)),
         packed(5, ((ANY_RANK, 77, 0),)),
         packed(5, ((-1, 77, 0),)),

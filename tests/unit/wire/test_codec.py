@@ -72,7 +72,7 @@ def test_a_wire_version_that_is_not_spoken_is_refused(version: int) -> None:
         decode_header(frames)
 
 
-@pytest.mark.parametrize("operation", [0, 12, 254, 256, (1 << 64) - 1])
+@pytest.mark.parametrize("operation", [0, 15, 254, 256, (1 << 64) - 1])
 def test_an_unknown_operation_is_refused_as_such(operation: int) -> None:
     """An operation that nobody knows is answered -3015."""
     frames = (encode_header(Header(operation)), b"\x90")
