@@ -126,7 +126,7 @@ BUGS = (
     Bug("a free record's extent kept", memory.extent_kept, ("S6",), 0, STALLING),
     Bug("replicas on one rank", services.replicas_on_one_rank, ("S7",), 0),
     Bug("a removal answered early", services.removal_answered_early, ("S8",), 0),
-    Bug("a copy forgotten by a removal", services.copy_forgotten, ("S8",), 0, LINGERING, COPYING, 2),
+    Bug("a copy forgotten by a removal", services.copy_forgotten, ("S2", "S8"), 3, STALLING, COPYING, 2),
     Bug("a wipe left out", memory.wipe_left_out, ("S8",), 0),
     Bug("eviction never asked for", services.eviction_never_asked_for, ("the end: L1",), 0),
     Bug("deadlines overlooked", services.deadlines_overlooked, ("L2",), 0),

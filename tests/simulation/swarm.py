@@ -239,18 +239,28 @@ class Swarm:
         movers = [client for client in movers if client.actor.ranks]
         return self._beside.choice(movers) if movers else None
 
+    def _draining(self, mover: ClientProcess) -> list[int]:
+        peers = self._cluster.meta.actor.roster.table.peers()
+        return [peer.member.rank for peer in peers if peer.drains and peer.member.rank in mover.actor.ranks]
+
     def _move(self) -> None:
         mover = self._mover()
         if mover is not None:
-            rank = self._beside.choice(sorted(mover.actor.ranks))
+            rank = self._beside.choice(self._draining(mover) or sorted(mover.actor.ranks))
             self._cluster.operations.move(mover, rank, self._beside.choice((0.2, 2.0)))
 
     def _drain(self) -> None:
+        """Begin the drain of a rank that holds something, or have one take objects again."""
         mover = self._mover()
-        if mover is not None:
-            rank = self._beside.choice(sorted(mover.actor.ranks))
-            act = self._beside.choice((DrainAct.BEGIN, DrainAct.BEGIN, DrainAct.DISCARD, DrainAct.CANCEL))
-            self._cluster.operations.drain(mover, rank, act, 1.0)
+        if mover is None:
+            return
+        act = self._beside.choice((DrainAct.BEGIN, DrainAct.BEGIN, DrainAct.DISCARD))
+        on_rank = self._cluster.meta.actor.naming.names.on_rank
+        rank = max(mover.actor.ranks, key=lambda number: len(on_rank(number)))
+        draining = self._draining(mover)
+        if draining:
+            act, rank = DrainAct.CANCEL, self._beside.choice(draining)
+        self._cluster.operations.drain(mover, rank, act, 1.0)
 
     # Mishaps
 

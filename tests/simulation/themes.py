@@ -27,7 +27,10 @@ REMOVING = {"put": 12, "remove": 10}
 DYING = {"put": 16, "crash": 0.2, "remove": 2}
 REBUILDING = {"put": 16, "get": 8, "remove": 8, "restart_meta": 0.1, "away_s": 0.0}
 RESTARTING = {"put": 20, "get": 8, "remove": 8, "restart_rank": 0.4, "away_s": 0.0, "gap_s": 0.01}
-COPYING = {"put": 12, "get": 12, "remove": 8, "move": 0.6, "drain": 0.1, "gap_s": 0.01}
+COPYING = {
+    "put": 10, "get": 30, "remove": 12, "exist": 0, "query": 0, "view": 0, "list": 0, "keys": 3,
+    "move": 0.7, "drain": 0.2, "gap_s": 0.03,
+}  # fmt: skip
 
 
 class Theme(NamedTuple):

@@ -80,6 +80,8 @@ def move(
     if not isinstance(plan, replies.CopyPlan) or not plan.keys:
         return _NOTHING
     client.saw_view(plan.view)
+    if not client.is_view_current:
+        yield Replies([client.refresh_members(max(0.0, deadline - client.now))])
     yield from look(client, deadline)
     copying = _Copying(client, handle, percent, deadline)
     try:

@@ -88,7 +88,7 @@ class Copying:
         """Whether the record is free of copies: one of an older generation is over, whoever says so."""
         copy = self._at.get(place[:2])
         if copy is not None and not copy.is_void and copy.place.generation < place.generation:
-            self.forget(place)
+            self.forget(copy.place)
             copy = None
         return copy is None
 
@@ -113,9 +113,10 @@ class Copying:
             self.on_landed(entry)
 
     def forget(self, place: Location) -> None:
-        """What is, or was, on its way to this record is not any more."""
-        copy = self._at.pop(place[:2], None)
-        if copy is not None:
+        """What was on its way to this place is not any more; an earlier use of its record is another."""
+        copy = self._at.get(place[:2])
+        if copy is not None and copy.place == place:
+            del self._at[place[:2]]
             del self.under_way[copy.entry.key]
             self._checks.forget(copy.entry.key)
 

@@ -131,7 +131,7 @@ class Naming:
         entry = self.names.get(key)
         if entry is None or entry.version != version or entry.state is not NameState.READABLE:
             return Code.NOT_FOUND
-        if self.copying.of(key) is not None:
+        if key in self.copying.under_way or key in self._removing:
             return Code.WRONG_STATE
         if any(other.rank == place.rank for other in (*entry.replicas, *entry.leaving)):
             return Code.EXISTS

@@ -105,16 +105,16 @@ class SpokenCluster:
         for rank, record in places:
             assert self.confirm(rank, record, counter) == 0
 
-    def confirm(self, rank: int, record: int, counter: int) -> int:
+    def confirm(self, rank: int, record: int, counter: int, generation: int = 2) -> int:
         """A rank has seen a record published; what it is told."""
-        said = Confirmed((record,), (2,), ((1, 2, counter, 0),))
+        said = Confirmed((record,), (generation,), ((1, 2, counter, 0),))
         codes = self.tell(b"rank %d" % rank, said)
         assert isinstance(codes, Codes)
         return codes.codes[0]
 
-    def replicate(self, key: bytes, counter: int, rank: int, record: int) -> int:
+    def replicate(self, key: bytes, counter: int, rank: int, record: int, generation: int = 2) -> int:
         """Ask for a place of a copy; the code."""
-        message = Replicate((key,), ((1, 2, counter, 0),), (rank,), (record,), (2,))
+        message = Replicate((key,), ((1, 2, counter, 0),), (rank,), (record,), (generation,))
         claimed = self.tell(CLIENT, message)
         assert isinstance(claimed, Claimed)
         return claimed.codes[0]

@@ -5,7 +5,7 @@ import pytest
 from mmc.errors import Code
 from mmc.wire.operations import CommandKind
 from mmc.wire.replies import Claimed, Codes, Found
-from mmc.wire.requests import Claim, Lease, Leave, Lookup, Pressure, Remove
+from mmc.wire.requests import Acknowledge, Claim, Lease, Leave, Lookup, Pressure, Remove
 from mmc.wire.shapes import Raw
 from tests.unit.actors.spoken_cluster import CLIENT, SpokenCluster
 
@@ -141,3 +141,29 @@ def test_a_record_that_is_given_out_again_holds_no_copy(cluster: SpokenCluster) 
     assert isinstance(claimed, Claimed)
     assert claimed.codes == (Code.OK,)
     assert not cluster.actor.naming.copying
+
+
+def test_what_is_told_late_of_an_earlier_use_of_a_record_is_not_about_the_copy() -> None:
+    """A claim of the record has said that the earlier use is over; the answer to a command says so again."""
+    cluster = SpokenCluster(2)
+    claimed = cluster.tell(CLIENT, Claim(1, 1, (0,), (b"old",), (10,), (((1, 5, 2),),)))
+    assert isinstance(claimed, Claimed)
+    cluster.put(KEY, 2, (0, 3))
+    cluster.pass_time(0.3)
+    number, _ = cluster.commands(1)[5]
+    assert cluster.replicate(KEY, 2, 1, 5, generation=4) == Code.OK
+    cluster.tell(b"rank 1", Acknowledge((number,), (int(Code.NOT_FOUND),)))
+    assert cluster.confirm(1, 5, 2, generation=4) == Code.OK
+    assert places(cluster) == [0, 1]
+
+
+def test_what_is_being_removed_is_not_copied() -> None:
+    """Also where the removal came before the object was readable."""
+    cluster = SpokenCluster(2)
+    claimed = cluster.tell(CLIENT, Claim(1, 1, (0,), (KEY,), (10,), (((0, 3, 2),),)))
+    assert isinstance(claimed, Claimed)
+    assert cluster.tell(CLIENT, Remove((KEY,))) is None
+    assert cluster.confirm(0, 3, 1) == Code.OK
+    assert cluster.replicate(KEY, 1, 1, 5) == Code.WRONG_STATE
+    cluster.acknowledge(0, 3)
+    assert answers(cluster) == [Codes((0,))]
