@@ -240,6 +240,7 @@ class LocalServer:
             self._door.open(self._owned, self._context, self._inner_url)
             with contextlib.suppress(CannotCreate):  # the segment is lost, as the failure says
                 self._reactor.run(self.actor.start(now()))
+            self._mover.close()
             if self._is_to_leave():
                 last = self.actor.leave(now())
                 self._reactor.finish(last, lambda: self.actor.has_left, _LEAVING_S)

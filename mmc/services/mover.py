@@ -35,7 +35,7 @@ class Mover:
         fills: Callable[[], int],
     ) -> None:
         """``fills`` says up to which per cent of their capacity other ranks are filled."""
-        client = replace(config.client, populate=False, copy_threads=1)
+        client = replace(config.client, populate=False, copy_threads=1, map_segments=True)
         local = replace(config.local, reserve_ahead_bytes=_NONE_AHEAD)
         self._config = replace(config, client=client, local=local)
         self._meta_url = meta_url
@@ -63,6 +63,7 @@ class Mover:
         """Copy nothing any more."""
         self._stopping = True
         self._wake.set()
+        self._disconnect()
         if self._thread is not None:
             self._thread.join(_JOIN_S)
 
@@ -75,7 +76,8 @@ class Mover:
             try:
                 self._copy()
             except CacheError as error:
-                self._log.warning("objects could not be copied", reason=error.sentence)
+                if not self._stopping:
+                    self._log.warning("objects could not be copied", reason=error.sentence)
                 self._disconnect()
         self._disconnect()
 
@@ -99,12 +101,20 @@ class Mover:
         from mmc.actors.client.reading import await_rank  # noqa: PLC0415 - as above
         from mmc.connection import Connection  # noqa: PLC0415 - as above
 
-        if self._connection is None:
-            self._connection = Connection(self._meta_url, self._config, self._context, self._events_url)
         connection = self._connection
+        if connection is not None:
+            return connection
+        connection = Connection(self._meta_url, self._config, self._context, self._events_url)
+        self._connection = connection
+        if self._stopping:  # whoever stops has perhaps not seen it
+            self._disconnect()
+            return None
         deadline = now() + self._config.client.connect_timeout_ms / 1000
         code = connection.reactor.run(await_rank(connection.actor, deadline, rank=self._rank))
-        return connection if code == Code.OK else None
+        if code != Code.OK:
+            self._disconnect()
+            return None
+        return connection
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

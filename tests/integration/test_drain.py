@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import mmc
 from mmc.client import Client
 from mmc.errors import CacheError, Code
 from tests.integration.processes import Cluster, wait_until
+from tests.integration.test_cli import Shell
 
 SIZE = 40_000
 
@@ -160,3 +162,38 @@ def test_replicas_are_made_again_when_a_rank_is_given_up(tmp_path: Path) -> None
         assert client.read_batch(keys)[0] == list(map(content, keys))
         for rank in (0, 1):
             cluster.locals[rank].start()  # it takes its segment along when it ends
+
+
+def test_an_embedded_cluster_can_be_closed_right_after_a_drain() -> None:
+    """What copies ends before what it uses does."""
+    with mmc.embedded("16MB", ranks=2) as client:
+        keys = [f"key-{at}" for at in range(50)]
+        put_all(client, keys, ranks=(1,))
+        client.drain(1)
+        await_drained(client, 1)
+        assert ranks_of(client, keys) == [{0}] * len(keys)
+    assert not [thread for thread in threading.enumerate() if thread.name == "mmc-mover"]
+
+
+def test_the_command_says_how_it_ends() -> None:
+    """0 when nothing is left, or when it was cancelled; 1 with a sentence otherwise."""
+    with Cluster(2) as cluster:
+        client = cluster.client()
+        put_all(client, ["one", "two"], ranks=(1,))
+        shell = Shell(cluster.meta_url)
+        unknown, never = shell.run("drain 7", "drain 0 --cancel")
+        assert (unknown.status, never.status) == (1, 1)
+        assert "-3018" in unknown.complaint
+        assert "-3007" in never.complaint
+        (drained,) = shell.run("drain 1 --json --within 60")
+        assert drained.status == 0
+        assert drained.json["state"] == "drained"
+        assert drained.json["left_objects"] == 0
+        (last,) = shell.run("drain 0")
+        assert last.status == 1
+        assert "-3016" in last.complaint
+        (status,) = shell.run("status --json")
+        assert status.json["ranks"]["1"]["state"] == "draining"
+        (cancelled,) = shell.run("drain 1 --cancel")
+        assert cancelled.status == 0
+        assert b"cancelled" in cancelled.output

@@ -166,7 +166,7 @@ class _Copying:
             draft.code = Code.NO_SPACE
             if rank is not None:
                 draft.code = None
-                self._client.room.take(rank, draft.size, self._client.now)
+                self._client.room.take([rank], draft.size, self._client.now)
                 chosen.setdefault(rank, []).append(draft)
         for rank, drafts in chosen.items():
             if rank in self._client.ranks:

@@ -55,7 +55,7 @@ def test_what_was_sent_lately_is_not_in_what_is_heard() -> None:
     """Heartbeats tell of half a second ago."""
     room = Room()
     room.heard([(1, _told(50))], 0.0)
-    room.take(1, 40, 0.9)
+    room.take([1], 40, 0.9)
     room.heard([(1, _told(50))], 1.0)
     assert room.below([1], 100, 11) == {}
     room.heard([(1, _told(50))], 2.0)
