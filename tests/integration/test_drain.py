@@ -189,10 +189,9 @@ def test_the_command_says_how_it_ends() -> None:
         assert drained.status == 0
         assert drained.json["state"] == "drained"
         assert drained.json["left_objects"] == 0
-        (last,) = shell.run("drain 0")
+        last, status = shell.run("drain 0", "status --json")
         assert last.status == 1
         assert "-3016" in last.complaint
-        (status,) = shell.run("status --json")
         assert status.json["ranks"]["1"]["state"] == "draining"
         (cancelled,) = shell.run("drain 1 --cancel")
         assert cancelled.status == 0
