@@ -129,7 +129,9 @@ def test_a_cancelled_drain_leaves_a_rank_of_normal_duty() -> None:
         assert ranks_of(client, ["not there"]) == [{0}]
         assert client.cancel_drain(1).state == "cancelled"
         wait_until(lambda: client.connection.actor.writable_ranks == [0, 1], "it is known not to drain")
-        put_all(client, ["there again"], ranks=(1,))
+        wait_until(  # its rank hears of it with its next heartbeat
+            lambda: client.put_batch(["again"], [b"x"], preferred_ranks=[1]) == [Code.OK], "it takes objects"
+        )
 
 
 def test_a_drain_goes_on_when_its_rank_and_the_meta_service_are_killed() -> None:
