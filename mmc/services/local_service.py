@@ -137,10 +137,7 @@ class LocalServer:
         self._watch = HolderWatch(directory.path)
         self._cluster = (rank, world, create_id)
         self.actor = self._make_actor(config, directory, layout, pool, rank)
-        self._mover = Mover(
-            config, meta_url, context, events_url, lambda: self.actor.desk.relief.filled_percent
-        )
-        self.actor.on_copies_wanted = lambda: self._mover.wake(self.actor.rank)
+        self._mover = self._make_mover(config, meta_url, context, events_url)
         self._started = now()
         self._patience = config.meta.suspect_ms / 1000 + _MARGIN_S
         self._on_live: Callable[[], None] | None = None
@@ -149,6 +146,11 @@ class LocalServer:
         self._reactor = ServiceReactor(
             self.actor, ports, self._log, on_note=self._hear, look=self._look_at_segment
         )
+
+    def _make_mover(self, config: Config, meta_url: str, context: Context | None, events_url: str) -> Mover:
+        mover = Mover(config, meta_url, context, events_url, lambda: self.actor.desk.relief.filled_percent)
+        self.actor.on_copies_wanted = lambda: mover.wake(self.actor.rank)
+        return mover
 
     def _warn_if_open(self, bound: str) -> None:
         if not is_loopback(bound):

@@ -1,7 +1,8 @@
 """Errands run all at once in the calling thread: a rank that stalls delays only what is asked of it.
 
 Each has a connection and a deadline.  One over a connection that was kept, and that turns out to have ended
-before it said anything, is begun again over a new one.
+before it said anything, is begun again over a new one; so is one that says nothing for as long as connecting
+may take, since a link that was cut leaves connections that are silent for minutes after it is whole again.
 
 Several exchanges may be made for several threads.  One that has nothing to do but wait begins what others
 have not begun: they may never get a thread, or get the very one that waits.
@@ -167,14 +168,18 @@ class Exchange:
         if going.stream.received > going.received:
             return going.errand.until
         seconds = going.errand.silent_s
-        if going.is_new and not going.stream.moved:
+        if not going.stream.moved if going.is_new else going.errand.may_repeat:
             seconds = min(seconds, self._limits.connect_ms / 1000)
         return min(going.errand.until, going.begun + seconds)
 
     def _end_the_late(self) -> None:
         moment = self._now()
         for going in list(self._going.values()):
-            if self._due(going) <= moment:
+            if self._due(going) > moment:
+                continue
+            if moment < min(going.errand.until, going.begun + going.errand.silent_s):
+                self._lose(going)
+            else:
                 is_connected = bool(going.stream.moved)
                 self._fail(going, Code.TIMED_OUT if is_connected else Code.UNREACHABLE)
 

@@ -100,9 +100,10 @@ class Keys:
 class Ledger:
     """All journals of a directory, read as far as they are written."""
 
-    def __init__(self, directory: Path) -> None:
-        """Nothing is read yet."""
+    def __init__(self, directory: Path, *, keys_only: bool = False) -> None:
+        """Nothing is read yet.  ``keys_only``: findings and counts of calls are not kept."""
         self._directory = directory
+        self._keys_only = keys_only
         self._read: dict[Path, int] = {}
         self._said: dict[str, int] = {}
         self._gone: tuple[list[str], list[str]] = [], []
@@ -133,12 +134,14 @@ class Ledger:
                 self._take(*line.split(" ", 1))
 
     def _take(self, word: str, about: str) -> None:
-        if word == _FOUND:
-            self.findings.append(json.loads(about))
-        elif word == _TICK:
-            self.ticks.append(Tick(*json.loads(about)))
-        else:
+        if word not in (_FOUND, _TICK):
             self._hear(about, word)
+        elif self._keys_only:
+            return
+        elif word == _FOUND:
+            self.findings.append(json.loads(about))
+        else:
+            self.ticks.append(Tick(*json.loads(about)))
 
     def _hear(self, key: str, word: str) -> None:
         self.counts[word] += 1

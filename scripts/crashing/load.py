@@ -79,7 +79,7 @@ class Hand:
         directory = Path(settings.directory)
         self._journal = Journal(directory, f"{settings.hand}-{settings.life}")
         self._calls = Calls(client, self._journal, settings.timeout_s)
-        self._ledger = Ledger(directory)
+        self._ledger = Ledger(directory, keys_only=True)
         self._ledger.read_on()
         mine = [key for key in self._ledger.open_keys() if hand_of(key) == settings.hand]
         self._mine = {key: size_of(key) for key in mine if self._ledger.is_stored(key)}

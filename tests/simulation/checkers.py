@@ -251,6 +251,7 @@ class Fencing(Checker):
         """Nothing is open, and nothing awaited."""
         super().__init__(cluster)
         self.unheard: dict[tuple[str, int], int] = {}
+        self.movers: set[int] = set()
 
     def stored_word(self, rank: RankProcess, client: str, client_id: int, record: int) -> None:
         """A client's store to a record becomes visible."""
@@ -267,10 +268,14 @@ class Fencing(Checker):
         self.fail(f"{client} writes bytes {start} to {end} of {rank.name}, not its own", rank.name)
 
     def received(self, rank: RankProcess, thread: str, client_id: int, start: int, end: int) -> None:
-        """Bytes that a client of another host has sent are about to be stored: into a write of its own."""
+        """Bytes that a client of another host has sent are about to be stored: into a write of its own.
+
+        A mover writes under the versions of others' puts.
+        """
         for block in rank.inspection.blocks():
             if block.offset <= start and end <= block.offset + block.capacity:
-                if rank.inspection.writer_of(block.record) == client_id:
+                writer = rank.inspection.writer_of(block.record)
+                if writer and (writer == client_id or client_id in self.movers):
                     return
                 self.fail(f"{thread} stores late bytes in record {block.record}, where no such write is open")
 

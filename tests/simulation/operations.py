@@ -222,6 +222,7 @@ class Operations:
 
     def move(self, client: ClientProcess, rank: int, timeout: float) -> Act:
         """Copy what is to be copied of a rank to others, as the mover of that rank does."""
+        self._cluster.checkers.fencing.movers.add(client.id)
 
         def work(act: Act) -> None:
             percent = self._cluster.settings.meta.evict_threshold_high_percent

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -30,13 +31,14 @@ PATIENCE_S = 10.0
 
 
 class Rank:
-    """A data server that answers every probe with 0, or that says nothing."""
+    """A data server that answers every probe with 0, or that says nothing; nor does it on what is hushed."""
 
     def __init__(self, *, answers: bool) -> None:
         """Listening."""
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._answers = answers
         self.accepted: list[Stream] = []
+        self.hushed: set[Stream] = set()
         port = self._listening.getsockname()[1]
         self.member = Member(0, 0, 0, 1, 1, 1, "/p", "u", f"tcp://127.0.0.1:{port}")
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -56,7 +58,8 @@ class Rank:
         with contextlib.suppress(OSError, ValueError):
             while True:
                 drive(stream, stream.receive_message())
-                drive(stream, stream.send_message(Header(0), replies.Codes((0,))))
+                if stream not in self.hushed:
+                    drive(stream, stream.send_message(Header(0), replies.Codes((0,))))
 
     def close(self) -> None:
         """Be gone, with every connection; nothing happens the second time."""
@@ -163,6 +166,20 @@ def test_a_kept_connection_is_used_again_and_replaced_when_it_has_ended(
     rank.accepted[0].abort()
     block, errand = probe(rank.member, now() + PATIENCE_S)
     perform(connections, errand)
+    assert block.code == Code.OK
+    assert len(rank.accepted) == 2
+    connections.close()
+
+
+def test_a_kept_connection_that_says_nothing_is_replaced(make_rank: Callable[[str], Rank]) -> None:
+    """Long before the deadline: a link that was cut leaves such connections behind."""
+    rank = make_rank("answering")
+    limits = replace(LIMITS, connect_ms=int(1000 * SOON_S))
+    connections = Connections(limits, now)
+    perform(connections, probe(rank.member, now() + PATIENCE_S)[1])
+    rank.hushed.add(rank.accepted[0])
+    block, errand = probe(rank.member, now() + 1000 * PATIENCE_S)
+    Exchange([errand], connections, limits, now).perform()
     assert block.code == Code.OK
     assert len(rank.accepted) == 2
     connections.close()
