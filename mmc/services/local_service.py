@@ -125,7 +125,6 @@ class LocalServer:
             connect(ports.meta, reachable(meta_url), "meta_service_url")
             bound = self._bind(ports.clients, control_url, spare_url)
             self.control_url = reachable(bound)
-            self._warn_if_open(bound)
             self._door = DataDoor(config, bound, meta_url)
             self._inner_url = bind(ports.clients, f"inproc://mmc-rank-{random63():x}", "control_url")
             self._owned = own_segment(directory, layout, pool, rank, self._tell_cold, keep=keep)
@@ -152,22 +151,22 @@ class LocalServer:
         self.actor.on_copies_wanted = lambda: mover.wake(self.actor.rank)
         return mover
 
-    def _warn_if_open(self, bound: str) -> None:
-        if not is_loopback(bound):
-            self._log.warning(OPEN_TO_NETWORK, setting="control_url", url=bound)
-
     def _tell_cold(self, path: str, reason: str) -> None:
         """What a segment holds is not taken up: whoever expects it there is to know why it is gone."""
         self._log.warning("a segment is not taken up again: starting cold", path=path, reason=reason)
 
     def _bind(self, socket: Socket, control_url: str, spare_url: str) -> str:
+        """The URL that is bound; one that other hosts may reach is a warning."""
         try:
-            return bind(socket, control_url, "control_url")
+            bound = bind(socket, control_url, "control_url")
         except CannotCreate as taken:
             if not spare_url:
                 raise
             self._log.info("another address is taken instead", reason=taken.sentence, url=spare_url)
-            return bind(socket, spare_url, "control_url")
+            bound = bind(socket, spare_url, "control_url")
+        if not is_loopback(bound):
+            self._log.warning(OPEN_TO_NETWORK, setting="control_url", url=bound)
+        return bound
 
     def _make_actor(
         self, config: Config, directory: SegmentDirectory, layout: Layout, pool: str, rank: int
