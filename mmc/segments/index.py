@@ -108,14 +108,21 @@ def _move(segment: Segment, record: int, at: int, bucket: int) -> bool:
         segment.words[at] = 0
         return True
     for target in buckets_of(segment, other_hash):
-        if target == bucket:
-            continue
-        entries = segment.memory.column(target, 1, BUCKET_ENTRIES)
-        if 0 in entries:
-            segment.words[target + entries.index(0)] = segment.words[at]
+        slot = None if target == bucket else _slot_in(segment, target)
+        if slot is not None:
+            segment.words[slot] = segment.words[at]
             segment.words[at] = 0
             return True
     return False
+
+
+def _slot_in(segment: Segment, bucket: int) -> int | None:
+    """A word of a bucket that is empty, or whose hint is stale."""
+    for at, entry in enumerate(segment.memory.column(bucket, 1, BUCKET_ENTRIES), bucket):
+        record = (entry & _RECORD_MASK) - 1
+        if not 0 <= record < segment.layout.records or entry != _entry(hash_of(segment, record), record):
+            return at
+    return None
 
 
 def _entry(hashed: int, record: int) -> int:

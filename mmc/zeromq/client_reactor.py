@@ -6,7 +6,8 @@
 2. Whoever has touched a socket under the lock also empties it before letting go: a signal must not be lost
    in another thread's hands.
 3. A background thread drives when nobody waits: it renews, returns, confirms and hears events.  While
-   callers are active it stays out of their way, looking up once per tick.  It looks whether somebody has
+   callers are active it stays out of their way, looking up once per tick; the first of them after a while
+   wakes it when it leaves, so that what it has put is confirmed in time.  It looks whether somebody has
    truncated a segment, twice a second at least: an engine that is idle meanwhile does not die of it.
    Whoever is about to poll for longer than an answer takes finds out when something is due; until then
    nobody looks again.
@@ -85,6 +86,7 @@ class ClientReactor:
         self._waiting: dict[_Waiter, None] = {}
         self._driving = False
         self._activity = 0
+        self._is_asleep = False
         self._due = 0.0
         self._closing = False
         self._closed = False
@@ -121,6 +123,8 @@ class ClientReactor:
         self._running += 1
 
     def _leave(self) -> None:
+        if self._is_asleep:
+            self._sockets.wake()
         with self._lock:
             self._running -= 1
             is_last = self._finished and not self._running
@@ -301,7 +305,9 @@ class ClientReactor:
                 seen = self._activity
                 self._parked.wait(tick)
                 wait = 0.0
+            self._is_asleep = wait > tick
             ready = self._sockets.poll(wait)
+            self._is_asleep = False
             with self._lock:
                 if not self._closed:
                     self._actor.drop_lost()
