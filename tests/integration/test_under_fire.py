@@ -41,7 +41,7 @@ def _run(module: str, *arguments: str) -> str:
 def test_what_was_acknowledged_outlives_kills_stops_and_restarts() -> None:
     """S1, S2, S4, S8, L2: nothing wrong, lost, back, late or left; how fast it goes is printed."""
     output = _run("scripts.crashing", f"--seed={_SEED}", "--seconds=60", "--kills=7", "--healthy=4",
-                  "--any-rate", "--dram=128MB", "--timeout=10")  # fmt: skip
+                  "--any-rate", "--dram=128MB", "--timeout=10", "--pause-ms=5")  # fmt: skip
     assert "nothing is wrong" in output
 
 
@@ -50,7 +50,8 @@ def test_what_was_acknowledged_outlives_kills_stops_and_restarts() -> None:
 def test_what_was_acknowledged_outlives_dead_hosts_and_cut_cables() -> None:
     """The same over four hosts, which are killed as wholes, cut off, set apart and hampered."""
     output = _run("scripts.crashing", "--hosts=4", f"--seed={_SEED}", "--seconds=20", "--kills=3",
-                  "--healthy=1", "--longest-stop=3", "--any-rate", "--dram=64MB", "--timeout=10")  # fmt: skip
+                  "--healthy=1", "--longest-stop=3", "--any-rate", "--dram=64MB", "--timeout=10",
+                  "--pause-ms=10")  # fmt: skip
     assert "nothing is wrong" in output
 
 
@@ -61,7 +62,8 @@ def test_what_is_used_comes_back() -> None:
         "scripts.crashing.soak",
         f"--seed={_SEED}",
         "--seconds=1",
-        "--round=4",
+        "--round=2",
+        "--pause-ms=3",
         "--any-memory",
         "--dram=128MB",
         "--timeout=10",
