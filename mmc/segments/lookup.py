@@ -85,7 +85,7 @@ def _match(segment: Segment, records: NDArray[np.intp], hashes: Words) -> tuple[
     are_readable &= copied[STATE] == PUBLISHED
     are_readable &= copied[GENERATION] & _ONE == 0
     are_readable &= copied[GENERATION] == generations
-    current, closing = segment.words[AT_TERM], segment.words[AT_CLOSING]
+    closing, current = segment.words[AT_CLOSING], segment.words[AT_TERM]
     terms = copied[TERM]
     if closing or not current:
         are_readable &= (terms != 0) & ((terms == current) | (terms == closing))

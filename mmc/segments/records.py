@@ -124,16 +124,27 @@ def match(segment: Segment, record: int, hashed: int) -> int:
     generation = words[at]
     if generation & 1 or words[at + STATE] != PUBLISHED or words[at + HASH] != hashed:
         return 0
-    return generation if is_current(segment, words[at + TERM]) else 0
+    return generation if is_of_this_term(segment, record) else 0
 
 
 def is_current(segment: Segment, term: int) -> bool:
     """Whether records of this term may be read: the segment's, or the one it is changing to.
 
-    Term 0 is none: ``closing`` is 0 unless the segment is changing.
+    Term 0 is none: ``closing`` is 0 unless the segment is changing, and looked at first: it becomes 0
+    after the segment has its new term.
     """
     words = segment.words
-    return (term == words[AT_TERM] or term == words[AT_CLOSING]) and term != 0 and not words[AT_DEAD]
+    return (term == words[AT_CLOSING] or term == words[AT_TERM]) and term != 0 and not words[AT_DEAD]
+
+
+def is_of_this_term(segment: Segment, record: int) -> bool:
+    """Whether a record bears a term that may be read; if it was given another meanwhile, that one."""
+    words, at = segment.words, segment.record_word(record) + TERM
+    term = words[at]
+    if is_current(segment, term):
+        return True
+    again = words[at]
+    return bool(again != term and is_current(segment, again))
 
 
 def holds_key(segment: Segment, record: int, key: bytes) -> bool:

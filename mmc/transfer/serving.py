@@ -150,7 +150,7 @@ class Serving:
             return None
         if not records.is_published(segment, record):
             return None
-        if not records.is_current(segment, records.term_of(segment, record)):
+        if not records.is_of_this_term(segment, record):
             return None
         return hit_at(segment, record, generation)
 

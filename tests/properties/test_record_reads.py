@@ -155,3 +155,17 @@ def test_a_record_is_published_when_its_last_store_has_arrived() -> None:
         memory = Replayed(life.before.copy(), stores, iter((first, second)))
         published = records.is_published(Segment(memory, LAYOUT), RECORD)
         assert not published or memory.arrived == len(stores), (first, second)
+
+
+def test_what_is_published_is_found_throughout_a_change_of_term() -> None:
+    """However the stores of the change come between the reader's loads: there is no moment without it."""
+    life = Life()
+    life.write(KEYS[0], 8, 0, publish=True)
+    before, stored = life.journal.image.copy(), len(life.journal.stores)
+    life.begin_term()
+    stores = life.journal.stores[stored:]
+    for arrivals in product(range(len(stores) + 1), repeat=7):
+        if sum(arrivals) <= len(stores):
+            memory = Replayed(before.copy(), stores, iter(arrivals))
+            segment = Segment(memory, LAYOUT)
+            assert records.is_of_this_term(segment, RECORD), arrivals
