@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
+from mmc.actors.client.parts import in_parts
 from mmc.transfer.connections import Connections
 from mmc.transfer.crew import LEAST_BYTES
 from mmc.transfer.errands import Fetching, Probing, Seeking
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _CAPACITY_SHARE = 4
 COUNTED = ("remote_read_bytes", "remote_written_bytes", "remote_damaged")
 """Bytes of objects that arrived whole and that were sent, and objects that arrived with another digest."""
-T = TypeVar("T")
 
 
 class Carrier:
@@ -49,9 +49,8 @@ class Carrier:
 
     def fetch(self, member: Member, blocks: Sequence[Block], until: float) -> list[Errand]:
         """Have blocks brought here, by a time."""
-        parts = _parts(
-            blocks,
-            [b.place.size for b in blocks],
+        parts = in_parts(
+            [(block, block.place.size) for block in blocks],
             self._limits.blocks_per_request,
             self._limits.request_bytes,
         )
@@ -60,7 +59,7 @@ class Carrier:
     def seek(self, member: Member, guesses: Sequence[Guess], until: float) -> list[Errand]:
         """Have objects brought here that may be there."""
         most = self._limits.request_bytes
-        parts = _parts(guesses, [g.size for g in guesses], self._limits.blocks_per_request, most)
+        parts = in_parts([(guess, guess.size) for guess in guesses], self._limits.blocks_per_request, most)
         return [
             Seeking(member, part, max(most, sum([g.size for g in part])), until, self._count)
             for part in parts
@@ -68,7 +67,7 @@ class Carrier:
 
     def probe(self, member: Member, blocks: Sequence[Block], until: float) -> list[Errand]:
         """Have it said which blocks are published."""
-        parts = _parts(blocks, [0] * len(blocks), self._limits.blocks_per_request, 1)
+        parts = in_parts([(block, 0) for block in blocks], self._limits.blocks_per_request, 1)
         return [Probing(member, part, until, self._count) for part in parts]
 
     def upload(
@@ -106,16 +105,3 @@ class Carrier:
     def close(self) -> None:
         """End what is on its way."""
         self._connections.close()
-
-
-def _parts(items: Sequence[T], sizes: Sequence[int], most: int, most_bytes: int) -> list[list[T]]:
-    """Items in parts of at most so many, and so many bytes; what is larger by itself is a part of its own."""
-    parts: list[list[T]] = []
-    held = 0
-    for item, size in zip(items, sizes, strict=True):
-        if not parts or len(parts[-1]) >= most or (held + size > most_bytes and size):
-            parts.append([])
-            held = 0
-        parts[-1].append(item)
-        held += size
-    return parts

@@ -20,6 +20,7 @@ from mmc.actors.client import putting
 from mmc.actors.client.asking import greet_rank
 from mmc.actors.client.calls import Copy, Outside, Replies
 from mmc.actors.client.draft import Draft
+from mmc.actors.client.parts import in_parts
 from mmc.actors.client.reading import pin_by_slot, release
 from mmc.actors.client.room import look
 from mmc.cache.membership import MemberState
@@ -262,13 +263,10 @@ class _Copying:
         carrier = self._client.carrier
         assert carrier is not None
         most, most_bytes, side_by_side = carrier.upload_limits(member)
-        parts: dict[tuple[int, ...], list[list[Draft]]] = {}
+        of_puts: dict[tuple[int, ...], list[tuple[Draft, int]]] = {}
         for draft in drafts:
-            its = parts.setdefault(draft.version[:3], [[]])
-            if its[-1] and (len(its[-1]) >= most or sum(d.size for d in its[-1]) + draft.size > most_bytes):
-                its.append([])
-            its[-1].append(draft)
-        every = [part for its in parts.values() for part in its]
+            of_puts.setdefault(draft.version[:3], []).append((draft, draft.size))
+        every = [part for its in of_puts.values() for part in in_parts(its, most, most_bytes)]
         for at in range(0, len(every), side_by_side):
             yield from self._send_wave(member, every[at : at + side_by_side])
 

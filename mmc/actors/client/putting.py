@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from mmc.actors.client.asking import lookup
 from mmc.actors.client.calls import Copy, Operation, Outside, Replies, Until
 from mmc.actors.client.draft import Draft, Replica
+from mmc.actors.client.parts import in_parts
 from mmc.actors.client.reserving import reserve_all
 from mmc.actors.client.service import ClientActor
 from mmc.errors import Code, told_code
@@ -32,7 +33,7 @@ from mmc.segments import index, records
 from mmc.wire import replies, requests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from mmc.actors.client.ranks import RankHandle
     from mmc.actors.client.writer import Writer
@@ -76,26 +77,15 @@ def put(
     return [drafts[key].code or Code.OK for key in keys]
 
 
-def chunks(client: ClientActor, drafts: list[Draft]) -> Iterable[list[Draft]]:
+def chunks(client: ClientActor, drafts: list[Draft]) -> list[list[Draft]]:
     """Parts of a batch that fit in a message, and in a fraction of the smallest rank's bytes and records."""
     if len(drafts) == 1:
-        yield drafts
-        return
+        return [drafts]
     layouts = [handle.segment.layout for handle in client.ranks.values()]
     most_bytes = min((layout.capacity for layout in layouts), default=0) // _CHUNK_SHARE
     most_records = min((layout.records for layout in layouts), default=0) // _CHUNK_SHARE
     most = max(1, min(client.limits.keys_per_message, most_records))
-    chunk: list[Draft] = []
-    size = 0
-    for draft in drafts:
-        full = len(chunk) == most or size + draft.size > most_bytes
-        if chunk and full:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(draft)
-        size += draft.size
-    if chunk:
-        yield chunk
+    return in_parts([(draft, draft.size) for draft in drafts], most, most_bytes)
 
 
 def _put_chunk(

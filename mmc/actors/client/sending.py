@@ -18,6 +18,7 @@ from mmc.actors.client import putting
 from mmc.actors.client.calls import Copy, Outside
 from mmc.actors.client.draft import Draft
 from mmc.actors.client.far import FarReplica
+from mmc.actors.client.parts import in_parts
 from mmc.actors.client.putting import (
     claim,
     follow_claim,
@@ -179,7 +180,9 @@ class _Sending:
         if near:
             most, most_bytes = max(1, most // groups), most_bytes // groups
         most = min(most, max(1, client.limits.keys_per_message // side_by_side))
-        parts = [_Part(part, near, members) for part in _in_parts(drafts, most, most_bytes)]
+        parts = [
+            _Part(part, near, members) for part in in_parts([(d, d.size) for d in drafts], most, most_bytes)
+        ]
         return [parts[at : at + side_by_side] for at in range(0, len(parts), side_by_side)]
 
     def _send_all(self, planned: list[list[list[_Part]]]) -> Operation[None]:
@@ -329,15 +332,3 @@ def _publish(client: ClientActor, granted: list[Draft], deadline: float) -> Oper
 
 def _stands_here(draft: Draft, now: float) -> bool:
     return any(stands(draft, replica, now) for replica in draft.replicas if replica.is_here)
-
-
-def _in_parts(drafts: list[Draft], most: int, most_bytes: int) -> Sequence[list[Draft]]:
-    parts: list[list[Draft]] = []
-    size = 0
-    for draft in drafts:
-        if not parts or len(parts[-1]) >= most or size + draft.size > most_bytes:
-            parts.append([])
-            size = 0
-        parts[-1].append(draft)
-        size += draft.size
-    return parts
