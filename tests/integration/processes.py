@@ -30,6 +30,7 @@ READY_S = 30.0
 OWN_MEMORY = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /dev/shm && exec "$@"', "sh")
 """Runs a command on what is another host to everybody who looks for segments."""
 _MB = "16MB"
+_ENGINES: list[subprocess.Popen[str]] = []
 
 
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
@@ -220,14 +221,23 @@ def can_have_own_memory() -> bool:
 
 
 def run_python(script: str, *arguments: str) -> subprocess.Popen[str]:
-    """Another engine: a Python process with its output on a pipe."""
-    return subprocess.Popen(
+    """Another engine: a Python process with its output on a pipe; it ends with its test at the latest."""
+    engine = subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+    _ENGINES.append(engine)
+    return engine
+
+
+def end_engines() -> None:
+    """Kill whatever engine still runs, and let go of all: of a test that failed some are left."""
+    while _ENGINES:
+        with _ENGINES.pop() as engine:
+            engine.kill()
 
 
 def finish(process: subprocess.Popen[str], text: str = "", seconds: float = 40.0) -> str:
