@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 BROKER, META, LOCAL = "broker", "meta", "local"
-"""As they are named on their command lines."""
+"""As their processes are named."""
 
 
 def service_pids(supervisor: int) -> dict[str, int]:
@@ -26,11 +26,11 @@ def service_pids(supervisor: int) -> dict[str, int]:
 
 def _name_of(process: Path) -> str:
     """What a process is; "": nothing of this kind, or not yet."""
-    words = process.joinpath("cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
-    if words[-1] in (BROKER, META):
-        return words[-1]
-    if words[-1] != LOCAL:
+    whose, _, name = process.joinpath("comm").read_text(encoding="utf-8").strip().partition(" ")
+    if whose != "mmc" or name not in (BROKER, META, LOCAL):
         return ""
+    if name != LOCAL:
+        return name
     for descriptor in process.joinpath("fd").iterdir():
         with contextlib.suppress(OSError):
             name = descriptor.readlink().name

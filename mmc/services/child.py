@@ -9,11 +9,14 @@ import select
 import signal
 import subprocess
 from dataclasses import replace
-from typing import NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from mmc.errors import CacheError, CannotCreate, Code
 from mmc.services.launch import LaunchOptions, command_for, told
 from mmc.zeromq.clock import now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
 
 _LASTING_S = 60.0
 _FIRST_PAUSE_S = 0.25
@@ -40,6 +43,49 @@ class Death(NamedTuple):
         return {"status": self.status, **reason, "pause_s": self.pause_s}
 
 
+class Process(Protocol):
+    """What is used of a :class:`subprocess.Popen`, whatever has started the process."""
+
+    pid: int
+    returncode: int | None
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """Where it is told what to serve with."""
+        ...
+
+    def poll(self) -> int | None:
+        """How it ended; None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end."""
+        ...
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+
+Starter: TypeAlias = "Callable[[str, Collection[int]], Process]"
+"""Starts a service by its name, in a process group of its own, with these descriptors and none other."""
+
+
+def start_anew(service: str, keep: Collection[int]) -> Process:
+    """Start an interpreter of its own for a service."""
+    return subprocess.Popen(  # noqa: S603 - our own command
+        command_for(service),
+        pass_fds=keep,
+        stdin=subprocess.PIPE,
+        env={**os.environ, **_ENVIRONMENT},
+        process_group=0,
+    )
+
+
 class Child:
     """One service process, restarted by the same command.
 
@@ -51,12 +97,19 @@ class Child:
         ready_by: until when it is to say that it serves; None once it has, or is given no more time.
     """
 
-    def __init__(self, name: str, service: str, options: LaunchOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        service: str,
+        options: LaunchOptions | None = None,
+        starter: Starter = start_anew,
+    ) -> None:
         """Not started yet; without ``options``, :meth:`tell` gives them once they are known."""
         self.name = name
         self.service = service
         self.options = options
-        self.process: subprocess.Popen[bytes] | None = None
+        self._starter = starter
+        self.process: Process | None = None
         self._parent_fd = -1
         self._ready: int | None = None
         self._ready_fd = -1
@@ -85,13 +138,7 @@ class Child:
         self._said = b""
         self._ready, self._ready_fd = os.pipe()
         try:
-            self.process = subprocess.Popen(  # noqa: S603 - our own command
-                command_for(self.service),
-                pass_fds=(parent_fd, self._ready_fd),
-                stdin=subprocess.PIPE,
-                env={**os.environ, **_ENVIRONMENT},
-                process_group=0,
-            )
+            self.process = self._starter(self.service, (parent_fd, self._ready_fd))
         finally:
             os.close(self._ready_fd)
         if self.options is not None:

@@ -2,8 +2,8 @@
 
 1. Each service is imported by the function that runs it, and settings that were validated before are taken
    as they are: a process pays for what it uses alone, so that one that was killed is back the sooner.
-2. A process that another starts is told on its standard input what it serves with, and imports its service
-   before it looks there: services that need each other's addresses begin to start at the same time.
+2. A process that another starts is told on its standard input what it serves with, and has imported its
+   service before it looks there: services that need each other's addresses begin to start at the same time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmc.config import load_config, restore_config, with_local
@@ -205,16 +206,29 @@ def hear() -> LaunchOptions:
     Raises:
         SystemExit: whoever started it ended without a word.
     """
-    words = sys.stdin.buffer.read()
+    with open(0, "rb", closefd=False) as standard_input:
+        words = standard_input.read()
     if not words:
         sys.exit(1)
     return LaunchOptions(**json.loads(words))
+
+
+def import_services() -> None:
+    """Import what the services of a cluster are made of, and log with, for forks of this process."""
+    for module in (*_MODULES.values(), "structlog"):
+        importlib.import_module(module)
 
 
 def main() -> int:
     """Start the service that a supervisor asks for."""
     service = sys.argv[1]
     importlib.import_module(_MODULES[service])
+    return serve(service)
+
+
+def serve(service: str) -> int:
+    """Be the service that standard input tells of, until it is stopped; returns the exit status."""
+    Path("/proc/self/comm").write_text(f"mmc {service}", encoding="ascii")
     raise_descriptor_limit()
     options = hear()
     try:

@@ -1,7 +1,8 @@
 """``mmc up``: a broker, a meta service and local services as child processes, kept alive together.
 
-1. All services are started at once, and told what to serve with: nothing before the memory for all of it was
-   found to be there, and addresses as soon as there are some.
+1. All services are forked from this process, which has imported what they are made of, and told what to serve
+   with: nothing before the memory for all of it was found to be there, and addresses as soon as there are
+   some.
 2. A child that dies is started again on the same addresses: a restarted meta service knows its members, a
    restarted rank takes its segment up again.  What dies again and again waits longer each time, while the
    others serve.  The settings are those that were validated at the start, whatever has become of the files.
@@ -23,8 +24,10 @@ from typing import TYPE_CHECKING
 from mmc.descriptors import require_descriptors
 from mmc.errors import CacheError, InvalidArgument
 from mmc.log import get_log
-from mmc.services.child import Child
-from mmc.services.launch import LaunchOptions
+from mmc.segments.directory import SegmentDirectory
+from mmc.services.child import Child, start_anew
+from mmc.services.forked import ForkedProcess, may_fork
+from mmc.services.launch import LaunchOptions, import_services
 from mmc.services.pool import layout_for, pool_name
 from mmc.services.revival import hear, note_death, start_if_due
 from mmc.zeromq.addresses import with_port
@@ -32,9 +35,9 @@ from mmc.zeromq.chance import random63
 from mmc.zeromq.clock import now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
-    from mmc.segments.directory import SegmentDirectory
+    from mmc.services.child import Process
 
 _READY_S = 30.0
 _ALLOCATED_PER_S = 256 << 20
@@ -82,14 +85,15 @@ class Supervisor:
                 cannot be used, or a service could not be made.
         """
         deadline = now() + self._ready_s
+        import_services()
+        self._find_room()
         broker, meta, *ranks = self.children = [
-            Child("broker", "broker"),
-            Child("meta service", "meta"),
-            *(Child(f"local service {rank}", "local") for rank in range(self._locals)),
+            Child("broker", "broker", starter=_start),
+            Child("meta service", "meta", starter=_start),
+            *(Child(f"local service {rank}", "local", starter=_start) for rank in range(self._locals)),
         ]
         for child in self.children:
             child.start(self._parent_read)
-        self._find_room()
         asked = self._broker_options()
         broker.tell(asked)
         urls = broker.await_ready(deadline)
@@ -102,8 +106,6 @@ class Supervisor:
             child.await_ready(deadline)
 
     def _find_room(self) -> None:
-        from mmc.segments.directory import SegmentDirectory  # noqa: PLC0415 - while services import their own
-
         local = self._options.settings().local
         self._directory = SegmentDirectory(local.segment_dir, local.segment_mode)
         self._directory.sweep(now_ms=int(now() * 1000))
@@ -227,6 +229,11 @@ class Supervisor:
             self._directory.sweep(only=f"mmc-{self.pool}-")
             self._directory.sweep(now_ms=int(now() * 1000))
         shutil.rmtree(self._run_dir, ignore_errors=True)
+
+
+def _start(service: str, keep: Collection[int]) -> Process:
+    """Start a service as a fork of this process, or anew where that is no place for forks."""
+    return ForkedProcess(service, keep) if may_fork() else start_anew(service, keep)
 
 
 def _reap_strangers(children: Iterable[int]) -> None:
