@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     """Whatever has contiguous bytes: before Python 3.12 numpy's arrays do not say so themselves."""
 
 _LONGEST_S = 600.0
+_BYTE_BY_BYTE = (1,)
+"""The strides of what needs no cast: pieces come by the hundred."""
 _SEVERAL = (list, tuple)
 _FIELD_NAMES = re.compile(":[^:]*:")
 T = TypeVar("T")
@@ -135,7 +137,16 @@ def pieces_of(value: BufferLike | Sequence[BufferLike], *, writable: bool = Fals
         InvalidArgument: there are no bytes.
     """
     parts = value if isinstance(value, _SEVERAL) else (value,)
-    pieces = [view for part in parts if (view := byte_view(part, writable=writable)).nbytes]
+    pieces = []
+    for part in parts:
+        try:
+            view = memoryview(part)
+        except (ValueError, BufferError):
+            view = byte_view(part)  # says what is wrong
+        if view.format != "B" or view.strides != _BYTE_BY_BYTE or (writable and view.readonly):
+            view = byte_view(part, writable=writable)
+        if view.nbytes:
+            pieces.append(view)
     if not pieces:
         raise InvalidArgument("an object must have at least one byte")
     return pieces

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from pathlib import Path
@@ -12,6 +11,7 @@ from mmc.actors.client import ClientActor
 from mmc.descriptors import require_descriptors
 from mmc.errors import CacheError, Code, error_for
 from mmc.log import get_log
+from mmc.populating import Populating
 from mmc.segments.directory import boot_id, obstacle_of, open_shared
 from mmc.segments.lockfile import ClientLock
 from mmc.segments.mapping import BufferMemory
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mmc.config import Config
     from mmc.identifiers import Member
     from mmc.segments.layout import Segment
-    from mmc.segments.memory import Memory
     from mmc.zeromq.sockets import Context
 
 _DESCRIPTORS = 32
@@ -64,10 +63,10 @@ class Connection:
         self._boot = boot_id()
         self._locks: dict[Path, ClientLock] = {}
         self._obstacles: dict[str, str] = {}
-        self._views = 0
+        self._views: set[object] = set()
         self._views_lock = threading.RLock()
         self._closed = False
-        self._may_populate = threading.Event()
+        self._populating = Populating(config.local.populate_step_bytes)
         self._calls_ended = False
         self.carrier = Carrier(config.data, config.client.copy_threads, self._may_reach, now)
         self.actor = ClientActor(
@@ -113,11 +112,8 @@ class Connection:
         self._look_for_obstacle(member, segment, refusal)
         if segment is not None and isinstance(segment.memory, BufferMemory):
             segment.memory.copy_from, segment.memory.copy_to = self.readers.copy, self.writers.copy
-        if segment is not None and self.config.client.populate:
-            with contextlib.suppress(RuntimeError):  # no thread to be had: copies map the pages themselves
-                threading.Thread(
-                    target=self._populate, args=(segment.memory,), name="mmc-populate", daemon=True
-                ).start()
+            if self.config.client.populate:
+                self._populating.add(segment.memory)
         return segment
 
     def _lock_beside(self, path: str) -> str:
@@ -139,22 +135,10 @@ class Connection:
         return member.path not in self._obstacles or not Path(member.path).exists()
 
     def populate(self) -> None:
-        """Let memory that is mapped be populated from now on.
-
-        While it connects it would stand still whenever it maps or allocates memory: the kernel does that
-        after the step of pages that it is at.
-        """
+        """Let memory that is mapped be populated from now on; whoever copies has its threads by then."""
         self.readers.start()
         self.writers.start()
-        self._may_populate.set()
-
-    def _populate(self, memory: Memory) -> None:
-        """Make a segment's pages present in this process, so that no copy has to wait for them."""
-        self._may_populate.wait()
-        if isinstance(memory, BufferMemory):
-            for _ in memory.populate(0, len(memory), self.config.local.populate_step_bytes):
-                if self._closed:
-                    return
+        self._populating.begin()
 
     def _look_for_obstacle(self, member: Member, segment: Segment | None, refusal: str) -> None:
         """Remember what keeps this process from a segment of its own host."""
@@ -195,27 +179,35 @@ class Connection:
         """This process is a fork of the one that made the connection."""
         _ABANDONED.append(self)
 
-    def opened_view(self) -> None:
-        """A view keeps the lock files, by which ranks know that its pin is alive."""
-        with self._views_lock:
-            if self._closed:
-                raise error_for(Code.CLIENT_CLOSED, "view")
-            self._views += 1
+    def opened_view(self) -> object:
+        """A view keeps the lock files, by which ranks know that its pin is alive; returns what ends that.
 
-    def closed_view(self) -> None:
+        Without a lock: who opens stores and then looks whether this is closed; who closes, the other way.
+
+        Raises:
+            CacheError: -3019, the client is closed.
+        """
+        view = object()
+        self._views.add(view)
+        if self._closed:
+            self._views.discard(view)
+            raise error_for(Code.CLIENT_CLOSED, "view")
+        return view
+
+    def closed_view(self, view: object) -> None:
         """The last view of a closed connection lets go of the lock files.
 
-        Called whenever the garbage collector finds the last use of a view, under this lock or not.
+        Called whenever the garbage collector finds the last use of a view, under any lock or none.
         """
-        with self._views_lock:
-            self._views -= 1
-            self._release_if_unused()
+        self._views.discard(view)
+        if self._calls_ended:
+            with self._views_lock:
+                self._release_if_unused()
 
     def close(self, patience_s: float) -> None:
         """Give everything back; views stay valid until they are closed."""
-        with self._views_lock:
-            self._closed = True
-        self._may_populate.set()
+        self._closed = True
+        self._populating.end()
         self.carrier.close()
         self.reactor.close(patience_s)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmc.actors.client.reading import pin, pin_known, release
+from mmc.actors.client.reading import Pinned, pin, pin_known, release
 from mmc.errors import Code
 from mmc.zeromq.clock import access_clock, now
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from mmc.actors.client.reading import Pinned
     from mmc.connection import Connection
 
 
@@ -47,28 +46,28 @@ class View:
             CacheError: -3007 there is none; -3014, -3017, -3004 nobody could tell; -3016 too many views are
                 open; -3018 its rank does not answer.
         """
-        connection.opened_view()
+        opened = connection.opened_view()
+        pinned: Pinned | bytes | Code | None = None
         try:
-            deadline = now() + timeout_s
             actor = connection.actor
             actor.gets += 1
-            pinned = pin_known(actor, key, access_clock()) or connection.reactor.run(
-                pin(actor, key, deadline)
-            )
-            actor.hits += not isinstance(pinned, Code)
+            pinned = pin_known(actor, key, access_clock())
+            if pinned is None:
+                pinned = connection.reactor.run(pin(actor, key, now() + timeout_s))
+            if isinstance(pinned, Pinned):
+                hit = pinned.hit
+                window = _Window(hit.size, np.uint8, hit.segment.memory.view(hit.at, hit.size))
+                window.ending = partial(_let_go, connection, opened, pinned)
+            elif isinstance(pinned, bytes):
+                window = _Window(len(pinned), np.uint8, memoryview(pinned))
+                window.ending = partial(_let_go, connection, opened, None)
         except BaseException:  # boundary: clears away and raises again
-            connection.closed_view()
+            _let_go(connection, opened, pinned if isinstance(pinned, Pinned) else None)
             raise
         if isinstance(pinned, Code):
-            connection.closed_view()
+            _let_go(connection, opened, None)
             raise connection.error(pinned, f"view of {key!r}")
-        if isinstance(pinned, bytes):
-            window = _Window((len(pinned),), np.uint8, memoryview(pinned))
-            window.ending = partial(_let_go, connection, None)
-        else:
-            hit = pinned.hit
-            window = _Window((hit.size,), np.uint8, hit.segment.memory.view(hit.at, hit.size))
-            window.ending = partial(_let_go, connection, pinned)
+        actor.hits += 1
         self.memory = window.data
 
     def __enter__(self) -> memoryview:
@@ -89,9 +88,9 @@ class View:
         self.memory.release()
 
 
-def _let_go(connection: Connection, pinned: Pinned | None) -> None:
+def _let_go(connection: Connection, opened: object, pinned: Pinned | None) -> None:
     """Nothing uses the bytes any more."""
     if connection.process == os.getpid():  # a forked child's copy pins nothing
         if pinned is not None:
             release(pinned)
-        connection.closed_view()
+        connection.closed_view(opened)

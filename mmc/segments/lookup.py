@@ -65,6 +65,18 @@ def find_each(segment: Segment, hashes: Words, clock: int) -> NDArray[np.bool_]:
     return found
 
 
+def without_hint(segment: Segment, records: list[int]) -> list[int]:
+    """Those of these stored records to which no entry of the index leads."""
+    numbers = np.array(records, np.intp)
+    memory = segment.memory
+    (hashes,) = memory.rows(segment.records_word + HASH, RECORD_WORDS, 1, numbers).T
+    hints = hashes >> _HALF << _HALF | (numbers + 1).astype(np.uint64)
+    entries = memory.rows(segment.index_word, BUCKET_ENTRIES, BUCKET_ENTRIES, _buckets(segment, hashes))
+    are_there = (entries.reshape(-1, _KEY_ENTRIES) == hints[:, None]).any(1)
+    lacking: list[int] = numbers[~are_there].tolist()
+    return lacking
+
+
 def _buckets(segment: Segment, hashes: Words) -> NDArray[np.intp]:
     """The numbers of both buckets of each hash."""
     mask = np.uint64(segment.bucket_mask)

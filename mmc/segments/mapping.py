@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmc.segments.memory import BESIDE_BYTES
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -52,6 +54,7 @@ class BufferMemory:
         self._bytes = memoryview(buffer).cast("B")
         self._array = np.frombuffer(self._bytes, np.uint64)
         self._octets = np.frombuffer(self._bytes, np.uint8)
+        self._unchangeable = self._bytes.toreadonly()
         self._base = address_of(self._bytes)
         self.words = self._bytes.cast("Q")
         self.find = buffer.find
@@ -98,6 +101,18 @@ class BufferMemory:
             self._check(at, size)
             self.copy_from(np.frombuffer(target, np.uint8), self._octets[at : at + size])
 
+    def copy_out_each(self, at: int, targets: Sequence[memoryview], *, beside: bool = False) -> None:
+        """Copy from byte ``at`` into buffers that follow one another; ``beside``: most release the GIL."""
+        octets, every_byte = self._octets, self._bytes
+        copy, least = (np.copyto, BESIDE_BYTES) if beside else (self.copy_from, _UNLOCKED_COPY_BYTES)
+        for target in targets:
+            end = at + target.nbytes
+            if end - at < least:
+                target[:] = every_byte[at:end]
+            else:
+                copy(np.frombuffer(target, np.uint8), octets[at:end])
+            at = end
+
     def copy_in(self, at: int, source: memoryview) -> None:
         """Copy the whole of ``source`` to byte ``at``; large copies release the GIL."""
         size = source.nbytes
@@ -109,8 +124,8 @@ class BufferMemory:
 
     def view(self, at: int, size: int) -> memoryview:
         """Give a read-only window on ``size`` bytes, without a copy."""
-        self._check(at, size)
-        return self._bytes[at : at + size].toreadonly()
+        assert 0 <= at <= at + size <= len(self._unchangeable), "outside the segment"
+        return self._unchangeable[at : at + size]
 
     def window(self, at: int, size: int) -> memoryview:
         """Give a window on ``size`` bytes to be written, without a copy."""

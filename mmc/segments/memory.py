@@ -13,8 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
+
+
+BESIDE_BYTES = 1 << 17
+"""So many bytes in one piece are worth letting others have the interpreter while they are copied."""
 
 
 class Words(Protocol):
@@ -72,6 +78,10 @@ class Memory(Protocol):
 
     def copy_out(self, at: int, target: memoryview) -> None:
         """Copy from byte ``at`` into the whole of ``target``."""
+        ...
+
+    def copy_out_each(self, at: int, targets: Sequence[memoryview], *, beside: bool = False) -> None:
+        """Copy from byte ``at`` into buffers that follow one another; ``beside``: other threads copy, too."""
         ...
 
     def copy_in(self, at: int, source: memoryview) -> None:

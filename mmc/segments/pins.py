@@ -49,11 +49,12 @@ def _asked(segment: Segment) -> int:
 
 def pin(segment: Segment, slot: int, record: int, generation: int) -> bool:
     """Pin a record through a free slot that is one's own to write; False when the generation has passed."""
-    segment.words[slot] = (generation & _HALF_MASK) << _HALF | record + 1
+    words = segment.words
+    words[slot] = (generation & _HALF_MASK) << _HALF | record + 1
     segment.memory.fence()
     if unchanged(segment, record, generation):
         return True
-    segment.words[slot] = 0
+    words[slot] = 0
     return False
 
 

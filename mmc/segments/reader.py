@@ -16,6 +16,7 @@ from mmc.segments import index, records
 from mmc.segments.extents import payload_position
 from mmc.segments.layout import CLOCK, SIZE
 from mmc.segments.lookup import find_each
+from mmc.segments.memory import BESIDE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmc.segments.layout import Segment
+    from mmc.segments.memory import Memory
 
 _FEW = 2
 """So many segments are looked through sooner than a key's home is computed."""
@@ -162,15 +164,57 @@ def fetch(hit: Hit, targets: Sequence[memoryview], clock: int) -> Code:
     """
     if hit.size != sum([target.nbytes for target in targets]):
         return Code.WRONG_SIZE
-    at = hit.at
-    copy_out = hit.segment.memory.copy_out
-    for target in targets:
-        copy_out(at, target)
-        at += target.nbytes
+    hit.segment.memory.copy_out_each(hit.at, targets)
+    return outcome(hit, clock)
+
+
+def outcome(hit: Hit, clock: int) -> Code:
+    """What became of a copy that is made: 0; -3007, as in :func:`fetch`."""
     if has_passed(hit):
         return Code.NOT_FOUND
     touch(hit.segment, hit.word, clock)
     return Code.OK
+
+
+class Run:
+    """Some of the buffers that an object is copied into, while other threads copy into others."""
+
+    __slots__ = ("at", "memory", "targets")
+
+    def __init__(self, memory: Memory, at: int, targets: Sequence[memoryview]) -> None:
+        """From byte ``at`` on."""
+        self.memory = memory
+        self.at = at
+        self.targets = targets
+
+    def __call__(self) -> None:
+        """Copy."""
+        self.memory.copy_out_each(self.at, self.targets, beside=True)
+
+
+def runs_of(hit: Hit, targets: Sequence[memoryview], least: int) -> list[Run]:
+    """The copy of :func:`fetch` in runs of at least so many bytes, but for the last, and less than thrice.
+
+    None where the pieces are too small to be shared, or :func:`fetch` would copy nothing.
+    """
+    sizes = [target.nbytes for target in targets]
+    large = sum([size for size in sizes if size >= BESIDE_BYTES])
+    if hit.size != sum(sizes) or 2 * large < hit.size:
+        return []
+    runs: list[Run] = []
+    run: list[memoryview] = []
+    at = end = hit.at
+    for target, size in zip(targets, sizes, strict=True):
+        for start in range(0, size, least) if size >= 2 * least else (0,):
+            part = target[start : start + least] if size >= 2 * least else target
+            run.append(part)
+            end += part.nbytes
+            if end - at >= least:
+                runs.append(Run(hit.segment.memory, at, run))
+                run, at = [], end
+    if run:
+        runs.append(Run(hit.segment.memory, at, run))
+    return runs
 
 
 def fetch_whole(hit: Hit, target: memoryview, clock: int) -> bool:

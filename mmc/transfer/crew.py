@@ -2,8 +2,8 @@
 
 1. The calling thread does the work itself.  Helpers take parts of it from the same list, so that nobody
    waits for a helper that the machine has no core for: one that has not begun is called off at the end.
-2. Only few and large pieces are worth it.  Between pieces a thread needs the interpreter, and waiting for
-   one another's turn costs more than a piece of some 100 KiB.
+2. Only large pieces are worth it.  Between pieces a thread needs the interpreter, and waiting for one
+   another's turn costs more than a piece of 64 KiB: of 128 KiB, two threads copy a quarter more than one.
 3. Puts leave a core to the services, which decide on the name meanwhile: with two cores and both of them
    copying, the answer came later by as much as the copy ended sooner.
 4. One helper is started early, the others with the first copy that is worth it.  A forked child has none:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 LEAST_BYTES = 2 << 20
 """So many bytes at once are worth several threads."""
-_LEAST_PIECE_BYTES = 1 << 19
 _STEP_BYTES = 1 << 20
 
 Task = Callable[[], object]
@@ -51,10 +50,13 @@ class Crew:
 
     def perform(self, works: Sequence[Work]) -> None:
         """Do all of this, in any order."""
-        if self._helpers > 0 and len(works) > 1:
-            size = sum([work.size for work in works])
-            if size >= LEAST_BYTES and size >= _LEAST_PIECE_BYTES * sum([work.pieces for work in works]):
-                self._do_together(deque([work.perform for work in works]))
+        total = sum([work.size for work in works]) if self._helpers > 0 else 0
+        if total >= LEAST_BYTES:
+            parts = [work.parts(_STEP_BYTES, total) for work in works]
+            if all(parts) and sum(map(len, parts)) > 1:
+                self._do_together(deque([part for each in parts for part in each]))
+                for work in works:
+                    work.finish()
                 return
         perform_each(works)
 

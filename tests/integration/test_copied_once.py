@@ -1,7 +1,7 @@
 """Bytes are copied once: between the caller's buffers and the segment, and nowhere else."""
 
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -11,6 +11,7 @@ from mmc.segments.mapping import BufferMemory
 from tests.integration.processes import Cluster
 
 MIB = 1 << 20
+Buffers = memoryview | Sequence[memoryview]
 _LITTLE = MIB // 4
 """More than a call needs for itself, and less than any object here."""
 
@@ -29,15 +30,14 @@ class Counted:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing yet."""
         self.bytes = 0
-        for name in ("copy_in", "copy_out"):
+        for name in ("copy_in", "copy_out", "copy_out_each"):
             monkeypatch.setattr(BufferMemory, name, self._counting(getattr(BufferMemory, name)))
 
-    def _counting(
-        self, copy: Callable[[BufferMemory, int, memoryview], None]
-    ) -> Callable[[BufferMemory, int, memoryview], None]:
-        def counting(memory: BufferMemory, at: int, buffer: memoryview) -> None:
-            self.bytes += buffer.nbytes
-            copy(memory, at, buffer)
+    def _counting(self, copy: Callable[..., None]) -> Callable[..., None]:
+        def counting(memory: BufferMemory, at: int, buffers: Buffers, **how: bool) -> None:
+            several = [buffers] if isinstance(buffers, memoryview) else buffers
+            self.bytes += sum(buffer.nbytes for buffer in several)
+            copy(memory, at, buffers, **how)
 
         return counting
 

@@ -1,7 +1,8 @@
-"""A segment that is truncated or removed while its rank sends it to another host."""
+"""A segment that is truncated or removed while its rank sends to another host, or receives from one."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 DIED = "service died"
 SIZE = 12_000_000
+WRITTEN = 2_000_000
 CONTENT = bulk_of("k", SIZE)
 GONE = (Code.NOT_FOUND, Code.NO_SUCH_RANK, Code.UNREACHABLE, Code.TIMED_OUT)
 
@@ -48,19 +50,44 @@ def remove(path: Path) -> None:
 LOSSES = [truncate, halve, remove]
 
 
+def reading(peer: DataPeer, far: Client) -> Callable[[], None]:
+    """A reader that has the first bytes of an object; what it does next is to wait for the others."""
+    place = far.connection.actor.remembered[b"k"].places[0]
+    peer.say(blocks.Fetch(peer.segment, (place.record,), (place.generation,), (SIZE,)))
+    assert peer.hear() == blocks.Sending((Code.OK,))
+    return lambda: None
+
+
+def writing(peer: DataPeer, _far: Client) -> Callable[[], None]:
+    """A writer that has sent the first part of an object; what it does next is to send the rest."""
+    content = CONTENT[:WRITTEN]
+    begun = peer.begin(b"new", content)
+    assert begun.codes == (Code.OK,)
+    half = blocks.EARLY_BYTES + len(content) // 2
+    peer.send(content[blocks.EARLY_BYTES : half])
+
+    def go_on() -> None:
+        with contextlib.suppress(OSError):  # the rank may have ended by now
+            peer.send(content[half:])
+
+    return go_on
+
+
+@pytest.mark.parametrize("peer_is", [reading, writing])
 @pytest.mark.parametrize("lose", LOSSES)
-def test_a_reader_in_the_midst_of_an_object_is_cut_off(lose: Callable[[Path], None]) -> None:
+def test_a_peer_in_the_midst_of_an_object_is_cut_off(
+    lose: Callable[[Path], None], peer_is: Callable[[DataPeer, Client], Callable[[], None]]
+) -> None:
     """Its connection ends, the rank ends, whoever asks is told a code, and its next life serves."""
     with Cluster(1, dram="16MB") as cluster:
         far = cluster.far_client()
         far.put("k", CONTENT)
         assert far.get("k") == CONTENT
-        place = far.connection.actor.remembered[b"k"].places[0]
         rank = cluster.locals[0]
         with DataPeer(far) as peer:
-            peer.say(blocks.Fetch(peer.segment, (place.record,), (place.generation,), (SIZE,)))
-            assert peer.hear() == blocks.Sending((Code.OK,))
+            go_on = peer_is(peer, far)
             lose(next(Path("/dev/shm").glob(f"mmc-{cluster.pool}*.dram")))
+            go_on()
             assert peer.has_ended()
         wait_until(lambda: rank.process.poll() is not None, "the rank ends")
         assert rank.process.returncode in (1, -signal.SIGBUS)

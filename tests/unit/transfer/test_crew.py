@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -22,13 +22,24 @@ def crew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 class Noted:
-    """Work that notes who did it, and may fail."""
+    """Work of so many equal parts that notes who did them, and may fail; without parts it is not shared."""
 
-    def __init__(self, size: int, pieces: int, *, fails: bool = False) -> None:
+    def __init__(self, size: int, parts: int, *, fails: bool = False) -> None:
         self.size = size
-        self.pieces = pieces
+        self._parts = parts
         self.done_by: list[int] = []
+        self.finished = 0
         self._fails = fails
+
+    def parts(self, least: int, total: int) -> list[Callable[[], object]]:
+        """Each is done as the whole is."""
+        assert least == MIB
+        assert total >= 2 * MIB
+        return [self.perform] * self._parts
+
+    def finish(self) -> None:
+        """Note how many parts were done by then."""
+        self.finished = len(self.done_by)
 
     def perform(self) -> None:
         """Note it."""
@@ -47,18 +58,26 @@ def test_a_copy_is_whole(crew: Crew, size: int) -> None:
     assert (target[0], target[-1]) == (0, 0)
 
 
-@pytest.mark.parametrize(("count", "size", "pieces"), [(0, 0, 0), (1, 8 * MIB, 1), (9, MIB, 1), (40, 64, 1)])
-def test_each_work_is_done_once(crew: Crew, count: int, size: int, pieces: int) -> None:
+@pytest.mark.parametrize(("count", "size"), [(0, 0), (1, 8 * MIB), (9, MIB), (40, 64)])
+def test_each_work_is_done_once(crew: Crew, count: int, size: int) -> None:
     """However many there are, and whoever does them."""
-    works = [Noted(size, pieces) for _ in range(count)]
+    works = [Noted(size, 1) for _ in range(count)]
     crew.perform(works)
     assert [len(work.done_by) for work in works] == [1] * count
 
 
-@pytest.mark.parametrize("work", [(MIB, 64), (1000, 1)])
+def test_a_work_is_finished_when_all_its_parts_are_done(crew: Crew) -> None:
+    """Where nobody helps it is done as a whole."""
+    works = [Noted(2 * MIB, 5) for _ in range(3)]
+    crew.perform(works)
+    done = [len(work.done_by) for work in works]
+    assert (done, [work.finished for work in works]) in (([5] * 3, [5] * 3), ([1] * 3, [0] * 3))
+
+
+@pytest.mark.parametrize("work", [(MIB, 0), (1000, 1)])
 def test_small_pieces_are_not_shared(crew: Crew, work: tuple[int, int]) -> None:
     """What would take longer with help is done by the caller alone."""
-    works = [Noted(*work) for _ in range(8)]
+    works = [Noted(MIB, 1), *(Noted(*work) for _ in range(8))]
     crew.perform(works)
     assert {who for each in works for who in each.done_by} == {threading.get_ident()}
 
