@@ -7,7 +7,7 @@
    it fences, and no sooner, which x86 allows.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from mmc.segments.layout import WORD
 from mmc.segments.memory import Words
@@ -56,6 +56,12 @@ class WordMemory(WordByWord):
     def copy_out(self, at: int, target: memoryview) -> None:
         """Copy into ``target``, word by word."""
         target[:] = self.read(at, target.nbytes)
+
+    def copy_out_each(self, at: int, targets: Sequence[memoryview], *, beside: bool = False) -> None:
+        """Copy into buffers that follow one another, word by word."""
+        for target in targets:
+            self.copy_out(at, target)
+            at += target.nbytes
 
     def copy_in(self, at: int, source: memoryview) -> None:
         """Copy ``source`` to whole words from ``at`` on; the last is filled up with zeros."""

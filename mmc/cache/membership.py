@@ -78,6 +78,8 @@ class MembershipTable:
         self._admissions = 0
         self._is_blind = False
         self._doubts_until = 0.0
+        self._in_session: dict[int, int] = {}
+        self._changed_in: dict[int, int] = {}
         self.view = 1
 
     def __len__(self) -> int:
@@ -90,7 +92,8 @@ class MembershipTable:
 
     def peer_in(self, session: int) -> Peer | None:
         """The rank that joined in this session, if any did and still is a member by it."""
-        return next((peer for peer in self._peers.values() if peer.session == session), None)
+        rank = self._in_session.get(session)
+        return None if rank is None else self._peers[rank]
 
     def peers(self) -> list[Peer]:
         """Every member, in rank order."""
@@ -99,6 +102,32 @@ class MembershipTable:
     def members(self) -> tuple[Member, ...]:
         """What clients are told."""
         return tuple(peer.member for peer in self.peers())
+
+    def changes_since(self, view: int) -> tuple[int, tuple[Member, ...], tuple[int, ...]]:
+        """What whoever knows a view of this epoch has to be told, to know the present one.
+
+        Returns:
+            That view, the members that came or changed since, and the numbers of those that went; or 0 and
+            all members, where there was no such view.
+        """
+        if not 1 <= view <= self.view:
+            return 0, self.members(), ()
+        came, went = [], []
+        for rank, at in reversed(self._changed_in.items()):
+            if at <= view:
+                break
+            peer = self._peers.get(rank)
+            if peer is not None:
+                came.append(peer.member)
+            else:
+                went.append(rank)
+        return view, tuple(came), tuple(went)
+
+    def _change(self, rank: int) -> None:
+        """Begin a view in which this rank is another, has come, or has gone."""
+        self.view += 1
+        self._changed_in.pop(rank, None)
+        self._changed_in[rank] = self.view
 
     def all_reported(self) -> bool:
         """Whether every member has reported in this epoch, and nobody doubts who the members are."""
@@ -139,8 +168,16 @@ class MembershipTable:
         drains = old is not None and old.member.segment == wanted.segment and old.drains
         self._peers[rank] = Peer(member, now, session, reported=False, wipes=wipe, drains=drains)
         self._unreported.add(rank)
-        self.view += 1
+        if old is not None:
+            self._end_session(old)
+        self._in_session[session] = rank
+        self._change(rank)
         return member, wipe
+
+    def _end_session(self, peer: Peer) -> None:
+        """What is said in the session of this rank is said by nobody, unless another has joined in it."""
+        if self._in_session.get(peer.session) == peer.member.rank:
+            del self._in_session[peer.session]
 
     def wiped(self, rank: int) -> bool:
         """The rank reports, and so has wiped if it had to; whether that is news to be written down."""
@@ -221,7 +258,8 @@ class MembershipTable:
         peer = self._peers.pop(rank)
         self._unreported.discard(rank)
         self._remember(peer.member.segment, rank)
-        self.view += 1
+        self._end_session(peer)
+        self._change(rank)
 
     def _remember(self, segment: int, rank: int) -> None:
         self._given_up[segment] = rank
@@ -249,7 +287,7 @@ class MembershipTable:
     def _set_state(self, peer: Peer, state: MemberState) -> None:
         if peer.member.state != state:
             peer.member = peer.member._replace(state=int(state))
-            self.view += 1
+            self._change(peer.member.rank)
 
     def written(self) -> tuple[tuple[int, int, int], ...]:
         """What is to be written down: rows of (rank, segment, 1 when given up, 2 when it drains)."""
@@ -279,6 +317,7 @@ class MembershipTable:
 
     def forget_reports(self, now: float) -> None:
         """A new epoch: everyone must join and report again."""
+        self._in_session.clear()
         for peer in self._peers.values():
             peer.reported = False
             self._unreported.add(peer.member.rank)
@@ -295,6 +334,10 @@ class MembershipTable:
         assert self._unreported == {peer.member.rank for peer in self.peers() if not peer.reported}
         terms = [peer.member.term for peer in self.peers() if peer.member.term]
         assert len(terms) == len(set(terms))
+        assert all(self._peers[rank].session == session for session, rank in self._in_session.items())
+        views = list(self._changed_in.values())
+        assert views == sorted(set(views))
+        assert views[-1:] in ([], [self.view])
 
 
 def _state_of(peer: Peer) -> MemberState:

@@ -57,6 +57,8 @@ class RecordTable:
     def __init__(self, capacity: int, records: int, owned: Iterable[tuple[int, Owned]] = ()) -> None:
         """Everything is free but ``owned``, as after a restart.
 
+        ``held_bytes`` and ``held_records`` are what is reserved or stored.
+
         Raises:
             ValueError: the owned extents overlap or leave the capacity.
         """
@@ -67,6 +69,8 @@ class RecordTable:
             self._table[record] = what
             self.bytes_in[what.state] += what.capacity
             self.records_in[what.state] += 1
+        self.held_bytes = self.bytes_in[RESERVED] + self.bytes_in[STORED]
+        self.held_records = self.records_in[RESERVED] + self.records_in[STORED]
         self.space = Space(capacity, [(o.offset, o.capacity) for o in self._table if o.capacity])
         self._free = [r for r in reversed(range(records)) if self._table[r] is _NOTHING]
 
@@ -81,6 +85,11 @@ class RecordTable:
     def in_state(self, state: RecordState) -> list[int]:
         """The records of this state, ascending."""
         return [record for record, what in enumerate(self._table) if what.state is state]
+
+    def stored_from(self, record: int, count: int) -> list[int]:
+        """Those of so many records, from this one on, that are stored."""
+        part = self._table[record : record + count]
+        return [number for number, what in enumerate(part, record) if what.state is STORED]
 
     @property
     def free_records(self) -> int:
@@ -104,6 +113,8 @@ class RecordTable:
         self._table[record] = Owned(RESERVED, offset, length)
         self.bytes_in[RESERVED] += length
         self.records_in[RESERVED] += 1
+        self.held_bytes += length
+        self.held_records += 1
         return record
 
     def move(self, record: int, state: RecordState) -> None:
@@ -112,6 +123,9 @@ class RecordTable:
         assert (old, state) in MOVES, f"record {record} cannot go from {old} to {state}"
         self.bytes_in[old] -= capacity
         self.records_in[old] -= 1
+        if state is not STORED and old is not RETIRED:
+            self.held_bytes -= capacity
+            self.held_records -= 1
         if state is FREE:
             self._table[record] = _NOTHING
             self._free.append(record)
@@ -129,6 +143,8 @@ class RecordTable:
             return capacity
         self._table[record] = Owned(state, offset, keep)
         self.bytes_in[state] -= capacity - keep
+        if state is not RETIRED:
+            self.held_bytes -= capacity - keep
         self.space.release(offset + keep, capacity - keep)
         return keep
 
@@ -142,4 +158,6 @@ class RecordTable:
             members = [what for what in self._table if what.state is state]
             assert self.records_in[state] == len(members)
             assert self.bytes_in[state] == sum(what.capacity for what in members)
+        assert self.held_bytes == self.bytes_in[RESERVED] + self.bytes_in[STORED]
+        assert self.held_records == self.records_in[RESERVED] + self.records_in[STORED]
         assert sorted(self._free) == [r for r, what in enumerate(self._table) if what is _NOTHING]

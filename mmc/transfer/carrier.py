@@ -47,6 +47,10 @@ class Carrier:
         with self._counting:
             self.counters[name] += amount
 
+    def distance(self, member: Member) -> int:
+        """How far away a rank was when a connection to it was last used, 0 if none was."""
+        return self._connections.distance(member.data_url)
+
     def fetch(self, member: Member, blocks: Sequence[Block], until: float) -> list[Errand]:
         """Have blocks brought here, by a time."""
         parts = in_parts(

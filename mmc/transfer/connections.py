@@ -25,9 +25,10 @@ _IDLE_SHARE = 2
 class _Lane:
     """The connections to one data server."""
 
-    __slots__ = ("idle", "used")
+    __slots__ = ("distance", "idle", "used")
 
     def __init__(self) -> None:
+        self.distance = 0
         self.idle: list[tuple[Stream, float]] = []
         self.used = 0
 
@@ -93,12 +94,19 @@ class Connections:
         with self._freed:
             lane = self._lanes[self._used.pop(stream)]
             has_room = lane.used + len(lane.idle) <= self._limits.connections_per_rank
+            if keep:
+                lane.distance = stream.distance()
             if keep and has_room and not self._is_closed:
                 lane.idle.append((stream, self._now()))
             else:
                 stream.close()
             lane.used -= 1
             self._freed.notify_all()
+
+    def distance(self, url: str) -> int:
+        """How far away the server was when a connection to it was last used, as a stream measures it."""
+        lane = self._lanes.get(url)
+        return lane.distance if lane is not None else 0
 
     def _let_go(self, url: str) -> None:
         with self._freed:

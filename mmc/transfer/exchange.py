@@ -61,7 +61,7 @@ class Exchange:
         self._poll = select.poll()
         self._going: dict[int, _Going] = {}
         self._others: Sequence[Exchange] = ()
-        self.pieces = len(errands)
+        self._count = len(errands)
 
     def help(self, others: Sequence[Exchange]) -> None:
         """Begin what these have not begun when there is nothing to do but wait."""
@@ -71,6 +71,13 @@ class Exchange:
     def size(self) -> int:
         """Bytes of objects that are to travel."""
         return sum([errand.size for errand in self._errands])
+
+    def parts(self, least: int, total: int) -> Sequence[Callable[[], object]]:
+        """All of it, if there is enough for a thread of its own."""
+        return (self.perform,) if self.size >= least // 2 * self._count else ()
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
 
     def perform(self) -> None:
         """Do them all."""

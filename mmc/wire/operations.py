@@ -70,13 +70,17 @@ class Operation(IntEnum):
 
 
 class CommandKind(IntEnum):
-    """What the meta service commands a rank to do with one record."""
+    """What the meta service commands a rank to do with one record.
+
+    *revoke*: remove what a void claim has published, leased or not.
+    """
 
     EVICT = 1
     REMOVE = 2
     CHECK = 3
     LEASE = 4
     UNLEASE = 5
+    REVOKE = 6
 
 
 class DrainAct(IntEnum):

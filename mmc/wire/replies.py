@@ -94,11 +94,16 @@ class Codes(Message):
 
 @dataclass(slots=True)
 class Membership(Message):
-    """All members, and the number of this view of them."""
+    """The number of this view, and what it has that view ``since`` had not; all of it since 0.
+
+    ``members`` have come or changed, those of the ranks ``gone`` are none any more.
+    """
 
     operation = Operation.MEMBERSHIP
     view: Uint
+    since: Uint
     members: Members
+    gone: Uints
 
 
 @dataclass(slots=True)

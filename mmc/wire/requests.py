@@ -98,9 +98,10 @@ class Unlease(Message):
 
 @dataclass(slots=True)
 class MembersQuery(Message):
-    """Which ranks are there?"""
+    """Which ranks are there?  ``view`` is the view of this epoch that the asker knows, 0 if none."""
 
     operation = Operation.MEMBERS
+    view: Uint
 
 
 @dataclass(slots=True)

@@ -84,7 +84,7 @@ class Measurement:
         """The bytes of who is there, and the meta service's time to tell one client."""
         client = self._fleet.clients[0]
         before = cpu_seconds(self._meta)
-        told = [client.ask(requests.MembersQuery()) for _ in range(_ASKED)]
+        told = [client.ask(requests.MembersQuery(0)) for _ in range(_ASKED)]
         used = cpu_seconds(self._meta) - before
         return sum(map(len, encode_body(told[0]))), used / _ASKED
 
@@ -102,7 +102,7 @@ class Measurement:
         """How long after a rank's farewell the last of some clients hears that the membership changed."""
         leaving = self._fleet.ranks.pop()
         ears = self._fleet.ears[:_EVICTED_RANKS]
-        known = self._fleet.clients[0].ask(requests.MembersQuery())
+        known = self._fleet.clients[0].ask(requests.MembersQuery(0))
         assert isinstance(known, replies.Membership)
         begun = perf_counter()
         leaving.session.ask(requests.Leave())

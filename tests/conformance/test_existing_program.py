@@ -134,7 +134,8 @@ def test_a_rank_given_up_takes_its_only_replicas_along(tmp_path: Path) -> None:
     with Cluster(ranks=2, config=str(limits)) as cluster:
         store, key, memory = opened(cluster.meta_url), name(), Memory(5)
         assert store.put(key, b"value", ReplicateConfig(1, [1])) == 0
-        assert store.put(key + "-both", b"value", ReplicateConfig(2)) == 0
+        both = ReplicateConfig(2)
+        wait_until(lambda: store.put(key + "-both", b"value", both) == 0, "neither rank is suspect")
         cluster.locals[1].signal(signal.SIGKILL)
         wait_until(lambda: store.get_into(key, memory.at, 5) == -3007, "it is given up")
         assert (store.is_exist(key), store.remove(key), store.get(key + "-both")) == (0, -3102, b"value")

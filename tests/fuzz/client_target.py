@@ -117,7 +117,7 @@ class ClientScene:
             case requests.Hello():
                 return replies.Welcome(_SESSION, 1, 64, 0, "u", 1, self.members())
             case requests.MembersQuery():
-                return replies.Membership(1, self.members())
+                return replies.Membership(1, 0, self.members(), ())
             case requests.Lookup(keys):
                 here = [key == b"key" for key in keys]
                 return replies.Found(

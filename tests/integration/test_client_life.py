@@ -287,7 +287,7 @@ print(codes, flush=True)
 
     keys = [f"beside-{number}" for number in range(20)]
     assert not any(client.put_batch(keys, [content_of(key, 300000) for key in keys]))
-    assert nothing_was_taken_back()
+    wait_until(nothing_was_taken_back, "a heartbeat tells of what the put still holds")
     assert finish(process, "go\n") == "[-3019]\n"
     for key in keys:
         assert client.get(key) == content_of(key, 300000)

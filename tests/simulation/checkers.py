@@ -551,4 +551,4 @@ class Checkers:
         self.bounded = Bounded(cluster)
 
 
-DEPARTURES = (CommandKind.EVICT, CommandKind.REMOVE)
+DEPARTURES = (CommandKind.EVICT, CommandKind.REMOVE, CommandKind.REVOKE)

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tests.simulation.world import World
@@ -230,6 +230,12 @@ class ProcessMemory(WordByWord):
         for start, end in _pieces(target.nbytes):
             self._step()
             target[start:end] = self._shared.bytes[at + start : at + end]
+
+    def copy_out_each(self, at: int, targets: Sequence[memoryview], *, beside: bool = False) -> None:
+        """Copy into buffers that follow one another: strands take turns anyway."""
+        for target in targets:
+            self.copy_out(at, target)
+            at += target.nbytes
 
     def copy_in(self, at: int, source: memoryview) -> None:
         """Copy ``source`` to byte ``at``, in pieces."""

@@ -39,7 +39,7 @@ class MembershipMachine(RuleBasedStateMachine):
         self.ranks: dict[int, Known] = {}
         self.given_up: set[int] = set()
         self.last_term = 0
-        self.seen = (self.table.view, self.table.members())
+        self.views = {self.table.view: self.table.members()}
 
     def expected_rank(self, segment: int, wanted: int) -> int | Code:
         """The number that a joining rank is to have, or why it gets none."""
@@ -144,7 +144,7 @@ class MembershipMachine(RuleBasedStateMachine):
         written = self.table.written()
         self.table = MembershipTable(RANKS_MAX)
         self.table.restore(written, self.now)
-        self.seen = (self.table.view, self.table.members())
+        self.views = {self.table.view: self.table.members()}
         self.forget()
 
     def forget(self) -> None:
@@ -179,10 +179,19 @@ class MembershipMachine(RuleBasedStateMachine):
     @invariant()
     def every_change_has_a_view(self) -> None:
         """Clients that know the number of a view know its members."""
-        view, members = self.seen
-        assert self.table.view >= view
-        assert self.table.view > view or self.table.members() == members
-        self.seen = (self.table.view, self.table.members())
+        assert self.table.view >= max(self.views)
+        assert self.views.setdefault(self.table.view, self.table.members()) == self.table.members()
+
+    @invariant()
+    def who_knows_a_view_is_told_what_changed(self) -> None:
+        """From whatever view of this life, and only then; else everybody is named."""
+        for view, members in self.views.items():
+            since, came, went = self.table.changes_since(view)
+            assert since == view
+            now = {member.rank: member for member in (*members, *came) if member.rank not in went}
+            assert tuple(now[rank] for rank in sorted(now)) == self.table.members()
+        for view in (0, self.table.view + 1):
+            assert self.table.changes_since(view) == (0, self.table.members(), ())
 
 
 TestMembership = MembershipMachine.TestCase

@@ -10,9 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from mmc.actors.client.calls import Outside, Replies, Until
-from mmc.actors.client.far import Block, Far, Place
+from mmc.actors.client.far import Block, Far, Place, nearest_first
 from mmc.actors.client.fetching import by_rank
-from mmc.cache.membership import MemberState
 from mmc.errors import Code, told_code
 from mmc.identifiers import Location, ObjectVersion, key_hash
 from mmc.segments.reader import Hit, check
@@ -165,14 +164,16 @@ def _is_within_reach(client: ClientActor, rank: int) -> bool:
 
 
 def _elsewhere(client: ClientActor, row: Row) -> Far | None:
-    """The replicas of other hosts, those of sound ranks first."""
+    """The replicas of other hosts."""
     there = [
         Place(member, place.record, place.generation, row.size)
         for place in row.places
         if (member := client.far_member(place.rank)) is not None
     ]
-    there.sort(key=lambda place: place.member.state == MemberState.SUSPECT)
-    return Far(tuple(there)) if there else None
+    if not there:
+        return None
+    assert client.carrier is not None
+    return nearest_first(there, client.carrier.distance, hash((client.client, row.version)))
 
 
 def _probe(

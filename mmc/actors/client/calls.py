@@ -11,7 +11,7 @@ The same operations serve blocking callers, asyncio, and the simulator.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -43,17 +43,19 @@ class Copy:
     size: int
     buffers: Sequence[memoryview]
 
-    @property
-    def pieces(self) -> int:
-        """How many buffers there are."""
-        return len(self.buffers)
-
     def perform(self) -> None:
         """Do it."""
         at = self.at
         for piece in self.buffers:
             self.memory.copy_in(at, piece)
             at += piece.nbytes
+
+    def parts(self, least: int, total: int) -> Sequence[Callable[[], object]]:
+        """All of it, if its buffers are large enough to be copied while another thread copies."""
+        return (self.perform,) if self.size >= least // 2 * len(self.buffers) else ()
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
 
 
 class Work(Protocol):
@@ -64,13 +66,19 @@ class Work(Protocol):
         """Bytes."""
         ...
 
-    @property
-    def pieces(self) -> int:
-        """In how many pieces."""
-        ...
-
     def perform(self) -> None:
         """Do it; must not raise."""
+        ...
+
+    def parts(self, least: int, total: int) -> Sequence[Callable[[], object]]:
+        """The same in parts of some ``least`` bytes, for several threads; none where they are of no use.
+
+        ``total`` bytes are copied together.  When all parts are done, :meth:`finish` is called.
+        """
+        ...
+
+    def finish(self) -> None:
+        """All parts are done."""
         ...
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mmc.actors.client.draft import Replica
+from mmc.cache.membership import MemberState
 from mmc.errors import Code
+from mmc.identifiers import key_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +34,28 @@ class Far(NamedTuple):
     """A readable object of which no replica is on this host; the nearest place first."""
 
     places: tuple[Place, ...]
+
+
+def nearest_first(places: Sequence[Place], distance: Callable[[Member], int], chooser: int) -> Far:
+    """Places in the order in which they are asked: of sound ranks before suspects, and of those the nearest.
+
+    Among ranks of one distance each client prefers others for other objects, by ``chooser``, which stands for
+    both: what many read is read from all of its replicas.
+    """
+    if len(places) == 1:
+        return Far((places[0],))
+    return Far(
+        tuple(
+            sorted(
+                places,
+                key=lambda place: (
+                    place.member.state == MemberState.SUSPECT,
+                    distance(place.member),
+                    key_hash(b"%d %d" % (chooser, place.member.rank)),
+                ),
+            )
+        )
+    )
 
 
 class Block:
@@ -113,6 +137,10 @@ class Carrier(Protocol):
 
     def may_reach(self, member: Member) -> bool:
         """Whether a rank whose segment is not mapped here is to be reached over the network."""
+        ...
+
+    def distance(self, member: Member) -> int:
+        """How far away a rank is, 0 if it is near or was never reached; of equal ones none is nearer."""
         ...
 
     def fetch(self, member: Member, blocks: Sequence[Block], until: float) -> Sequence[Errand]:

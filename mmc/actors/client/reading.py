@@ -13,7 +13,7 @@ from mmc.actors.client.fetching import fetch, fetch_remembered, seek
 from mmc.cache.membership import MemberState
 from mmc.errors import Code
 from mmc.segments import pins
-from mmc.segments.reader import Hit, fetch_bytes, touch
+from mmc.segments.reader import Hit, Run, fetch_bytes, outcome, runs_of, touch
 from mmc.segments.reader import fetch as fetch_here
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from mmc.segments.reader import Reader
 
 _AGAIN_S = 0.001
+_LONGEST_AGAIN_S = 0.05
 _WAIT_S = 0.01
+_MANY_BYTES = 16 << 20
+"""Of less than so much in small pieces, waiting for a helper takes what it saves."""
 _SERVING = (MemberState.LIVE, MemberState.DRAINING)
 
 
@@ -52,17 +55,27 @@ class Want:
             code = Code.OK if self.content is not None else Code.NOT_FOUND
         else:
             code = fetch_here(self.hit, self.targets, self._clock)
+        self._settle(code)
+
+    def parts(self, least: int, total: int) -> Sequence[Run]:
+        """The copy in parts of so many bytes; new bytes are made by one thread, as are few small pieces."""
+        if self.hit is None or not self.targets:
+            return ()
+        is_in_pieces = len(self.targets) > self.hit.size // least + 1
+        return () if is_in_pieces and total < _MANY_BYTES else runs_of(self.hit, self.targets, least)
+
+    def finish(self) -> None:
+        """All parts are copied."""
+        assert self.hit is not None
+        self._settle(outcome(self.hit, self._clock))
+
+    def _settle(self, code: Code) -> None:
         self.code = None if code == Code.NOT_FOUND else code
 
     @property
     def size(self) -> int:
         """Bytes to be copied."""
         return self.hit.size if self.hit is not None else 0
-
-    @property
-    def pieces(self) -> int:
-        """In how many pieces; new bytes are made by one thread at a time, as if they were small ones."""
-        return len(self.targets) if self.targets is not None else self.size
 
     @property
     def room(self) -> int:
@@ -103,6 +116,7 @@ def read(client: ClientActor, wants: Sequence[Want], deadline: float) -> Operati
     if unseen and client.has_elsewhere and client.guessing.may_guess():
         yield from seek(client, unseen, deadline)
     pending = [want for want in wants if want.code is None]
+    pause = _AGAIN_S
     while pending:
         hits = yield from locate(client, [want.key for want in pending], deadline)
         found = []
@@ -120,12 +134,13 @@ def read(client: ClientActor, wants: Sequence[Want], deadline: float) -> Operati
         if far:
             yield from fetch(client, far, deadline)
         pending = [want for want in pending if want.code is None]
-        if pending and client.now + _AGAIN_S >= deadline:
+        if pending and client.now + pause >= deadline:
             for want in pending:
                 want.code = Code.TIMED_OUT
             return
         if pending:
-            yield Until(client.now + _AGAIN_S)
+            yield Until(client.now + pause)
+            pause = min(2 * pause, _LONGEST_AGAIN_S)
 
 
 class Pinned(NamedTuple):
@@ -148,27 +163,28 @@ def pin_known(client: ClientActor, key: bytes, clock: int) -> Pinned | None:
     hit = client.reader.recall(key)
     if hit is None:
         return None
+    segment = hit.segment
     for handle in tuple(client.ranks.values()):
-        if handle.segment is hit.segment:
+        if handle.segment is segment:
             pinned = pin_by_slot(hit, handle)
             if pinned is not None:
-                touch(hit.segment, hit.word, clock)
+                touch(segment, hit.word, clock)
             return pinned
     return None
 
 
 def pin_by_slot(hit: Hit, handle: RankHandle) -> Pinned | None:
     """Pin through a free slot of one's own; None when there is none, or the replica has passed away."""
+    slots = handle.slots
+    if not slots:
+        return None
     try:
-        slot = handle.slots.popleft() if handle.slots else None
+        slot = slots.popleft()
     except IndexError:  # another thread took the last one
-        slot = None
-    if slot is None:
         return None
     if pins.pin(hit.segment, slot, hit.record, hit.generation):
         return Pinned(hit, handle, slot, is_asked=False)
-    assert handle.slots is not None
-    handle.slots.append(slot)
+    slots.append(slot)
     return None
 
 
@@ -219,14 +235,15 @@ def _pin_at(client: ClientActor, hit: Hit, handle: RankHandle, deadline: float) 
 
 def release(pinned: Pinned) -> None:
     """End a pin; from any thread, without waiting."""
-    if pinned.is_asked:
-        pinned.handle.unpin_soon(pinned.slot)
+    hit, handle, slot, is_asked = pinned
+    if is_asked:
+        handle.unpin_soon(slot)
         return
-    if pinned.hit.segment.is_lost:
+    if hit.segment.is_lost:
         return
-    pins.unpin(pinned.hit.segment, pinned.slot)
-    assert pinned.handle.slots is not None
-    pinned.handle.slots.append(pinned.slot)
+    pins.unpin(hit.segment, slot)
+    assert handle.slots is not None
+    handle.slots.append(slot)
 
 
 def await_rank(client: ClientActor, deadline: float, *, rank: int) -> Operation[Code]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mmc.actors.client.calls import Call
 from mmc.actors.client.guessing import Guessing
+from mmc.actors.client.membership import changed_by, completed
 from mmc.actors.client.ranks import RankHandle
 from mmc.actors.client.room import Room
 from mmc.actors.contract import EVENTS, META, Subscribe
@@ -242,18 +243,25 @@ class ClientActor:
     def refresh_members(self, deadline_s: float = 5.0) -> Ticket:
         """Ask who is there."""
         self._viewing = True
-        message = requests.MembersQuery()
+        message = requests.MembersQuery(self._view)
         return self._link.request(message, self.now + deadline_s, self.now, self._membership)
 
     def _membership(self, ticket: Ticket) -> None:
         self._viewing = False
-        if isinstance(ticket.reply, replies.Membership):
-            self._take_members(ticket.reply.view, ticket.reply.members)
+        told = ticket.reply
+        if not isinstance(told, replies.Membership):
+            return
+        if not told.since:
+            self._take_members(told.view, told.members)
+        elif told.since > self._view:  # the question was asked in an epoch before
+            self.refresh_members()
+        elif told.view > self._view:
+            self._take_members(told.view, changed_by(self.members, told))
 
-    def _take_members(self, view: int, members: tuple[Member, ...]) -> None:
+    def _take_members(self, view: int, members: Sequence[Member]) -> None:
         self._view = view
         self.drop_lost()
-        self.members = {member.rank: self._completed(member) for member in members}
+        self.members = completed(members, self.members)
         for rank, handle in list(self.ranks.items()):
             member = self.members.get(rank)
             if member is None or member.segment != handle.segment.id:
@@ -289,13 +297,6 @@ class ClientActor:
         segments = {rank: self.ranks[rank].segment for rank in sorted(self.ranks)}
         if segments != self.reader.segments:
             self.reader = Reader(segments, self.limits.locations_max, self.limits.gather_keys)
-
-    def _completed(self, member: Member) -> Member:
-        """A restarted meta service knows a rank's segment before it knows its addresses again."""
-        known = self.members.get(member.rank)
-        if member.path or known is None or known.segment != member.segment:
-            return member
-        return known._replace(state=member.state)
 
     def _take_up(self, member: Member) -> None:
         """Use a rank of this host: one that was here before with all that is still held there."""

@@ -24,6 +24,7 @@ from mmc.identifiers import ObjectVersion, is_key
 from mmc.segments import columns, extents, index, pins, records
 from mmc.segments.extents import Extent
 from mmc.segments.layout import AT_CLOSING, AT_TERM
+from mmc.segments.lookup import without_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -273,10 +274,11 @@ class Keeper:
         One is lost when a rank dies between erasing it and invalidating its record, or when a writer that was
         slow to insert its own takes the place of another's.
         """
-        for _ in range(max(_MENDED_LEAST, len(self.table) // _MENDED_SHARE)):
-            self._mended = (self._mended + 1) % len(self.table)
-            if self.table[self._mended].state is STORED:
-                index.repair(self.segment, records.hash_of(self.segment, self._mended), self._mended)
+        count = max(_MENDED_LEAST, len(self.table) // _MENDED_SHARE)
+        stored = self.table.stored_from(self._mended, count)
+        self._mended = self._mended + count if self._mended + count < len(self.table) else 0
+        for record in without_hint(self.segment, stored) if stored else ():
+            index.repair(self.segment, records.hash_of(self.segment, record), record)
 
     @property
     def is_waiting_for_pins(self) -> bool:

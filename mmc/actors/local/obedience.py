@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _LEASE_PERCENT = 101
 _LONGEST_MS = 1 << 40
+_REMOVALS = (CommandKind.EVICT, CommandKind.REMOVE, CommandKind.REVOKE)
 
 
 class Order(NamedTuple):
@@ -96,7 +97,7 @@ class Obedience:
         """
         if order.kind == CommandKind.CHECK:
             return self._resolve(order) if order.record not in doomed else Code.NOT_FOUND
-        which = (order.record, order.kind in (CommandKind.EVICT, CommandKind.REMOVE))
+        which = (order.record, order.kind in _REMOVALS)
         last, outcome = self._decided.get(which, (0, Code.OK))
         if order.id == last or (order.id < last and outcome != Code.OK):
             return outcome
@@ -124,8 +125,8 @@ class Obedience:
 
     def _act(self, order: Order, now_ms: int, doomed: dict[int, int]) -> Code:
         segment, record = self._keeper.segment, order.record
-        if order.kind in (CommandKind.EVICT, CommandKind.REMOVE):
-            if records.lease_of(segment, record) > now_ms:
+        if order.kind in _REMOVALS:
+            if order.kind != CommandKind.REVOKE and records.lease_of(segment, record) > now_ms:
                 return Code.LEASED
             doomed[record] = order.id
             self._last_lease.pop(record, None)

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mmc.actors.local.clearing import Clearing, Ground, Prospect
-from mmc.cache.records import RETIRED
 from mmc.cache.space import rounded
 from mmc.segments.records import access_clocks
 from mmc.wire.requests import Pressure
@@ -120,6 +119,7 @@ class Relief:
     def __init__(self, keeper: Keeper, waiting_max: int) -> None:
         """``waiting_max`` reserves may wait."""
         self._keeper = keeper
+        self._records = len(keeper.table)
         self._waiting_max = waiting_max
         self.queue: deque[WaitingReserve] = deque()
         self.clearing = Clearing(keeper)
@@ -233,9 +233,8 @@ class Relief:
         leaving_bytes, leaving_records = self.clearing.leaving()
         bytes_wanted = records_wanted = 0
         if self._is_high():
-            used, records = self._used()
-            bytes_wanted = used - leaving_bytes - self.low_percent * table.space.capacity // 100
-            records_wanted = records - leaving_records - self.low_percent * len(table) // 100
+            bytes_wanted = table.held_bytes - leaving_bytes - self.low_percent * table.space.capacity // 100
+            records_wanted = table.held_records - leaving_records - self.low_percent * len(table) // 100
         considered, needed, named = self._windows(now)
         short = None
         missing = needed - table.free_records
@@ -304,27 +303,18 @@ class Relief:
         if now >= self._largest_until:
             self._largest = [0, self._largest[0]]
             self._largest_until = now + _LATELY_S
+        space = self._keeper.table.space
+        if 100 * self._keeper.table.held_bytes <= self.low_percent * space.capacity:
+            return 0
         size = max(self._largest)
-        capacity = self._keeper.table.space.capacity
-        used, _ = self._used()
-        is_above = 100 * used > self.low_percent * capacity
-        is_bearable = 100 * size <= (100 - self.low_percent) * capacity
-        fits = self._keeper.table.space.fits((size,))
-        return size if is_above and is_bearable and not fits else 0
-
-    def _used(self) -> tuple[int, int]:
-        """Bytes and records that are used and not on their way to be free."""
-        table = self._keeper.table
-        used = table.used_bytes - table.bytes_in[RETIRED]
-        records = len(table) - table.free_records - table.records_in[RETIRED]
-        return used, records
+        is_bearable = 100 * size <= (100 - self.low_percent) * space.capacity
+        return size if is_bearable and not space.fits((size,)) else 0
 
     def _room(self) -> tuple[int, int]:
         """Bytes and records that can be used below the high watermark; negative above it."""
         table = self._keeper.table
-        used, records = self._used()
-        most, most_records = self.high_percent * table.space.capacity, self.high_percent * len(table)
-        return most // 100 - used, most_records // 100 - records
+        most, most_records = self.high_percent * table.space.capacity, self.high_percent * self._records
+        return most // 100 - table.held_bytes, most_records // 100 - table.held_records
 
     def _is_high(self) -> bool:
         """Whether the rank is above its high watermark in bytes or in records."""

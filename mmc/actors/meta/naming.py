@@ -7,8 +7,8 @@
    and the replica is restored.
 3. A claimed name is resolved by its rank alone, since the published record is the truth: by its
    confirmation, or by its answer to a check, a lease or a removal.
-4. A claim that a rebuild finds to be void may have been published: its ranks are commanded to remove it,
-   and a removal of the key waits for that too.
+4. A claim that a rebuild finds to be void may have been published: its ranks are commanded to revoke it;
+   till then it is neither granted nor listed again, and a removal of the key waits for that too.
 5. A lease is granted when every holding rank has stored it.  From the command on, and until after the
    ranks' own count has ended, nothing here evicts or removes the key.
 6. A copy counts as a replica when its rank has confirmed it; until then a removal waits for its end.
@@ -88,10 +88,9 @@ class Naming:
     ) -> Code:
         """Take a name: 0 granted, -3006 readable already, -3101 pending, -3016 too many names.
 
-        What was claimed for a put whose claim is void is on its way out, so that it is not granted again: an
-        object was there before it.
+        What is on its way out, since its claim is void, is not granted again: an object was there before it.
         """
-        if self._void and any(void.version == version for void in self._void.values()):
+        if self._is_revoked(version):
             return Code.EXISTS
         entry = self.names.get(key)
         if entry is None:
@@ -226,6 +225,8 @@ class Naming:
         A lease is a promise about the key, and outlives the object that it was first given for: the ranks
         of the other object are told to keep it, so that it outlives this service too.
         """
+        if self._is_revoked(version):
+            return Code.NOT_FOUND
         entry = self.names.get(key)
         there = self.names.at(place.rank, place.record)
         other = None if there is entry else there
@@ -255,8 +256,12 @@ class Naming:
         """A claim is void; whatever was published under it is to go."""
         for claimed in entry.replicas:
             self._drop(entry, claimed)
-            command = self.outboxes.add(CommandKind.REMOVE, claimed, entry)
+            command = self.outboxes.add(CommandKind.REVOKE, claimed, entry)
             self._void[command.id] = entry
+
+    def _is_revoked(self, version: PackedVersion) -> bool:
+        """Whether this object version is a void claim's, on its way out."""
+        return bool(self._void) and any(void.version == version for void in self._void.values())
 
     def evict(self, victims: Iterable[tuple[Entry, Location]]) -> None:
         """Withdraw replicas and command their ranks to let go of them."""

@@ -100,8 +100,8 @@ class MetaActor:
                 return self._lease(request, keys, ttl_ms)
             case requests.Unlease() as unlease:
                 return self._unlease(request, unlease, now)
-            case requests.MembersQuery():
-                return self.reception.reply(request, self._membership())
+            case requests.MembersQuery(view):
+                return self.reception.reply(request, self._membership(view))
             case requests.StatusQuery():
                 return self.reception.reply(request, self._status(now))
             case requests.ListKeys() as asked:
@@ -184,8 +184,8 @@ class MetaActor:
         self._tally.forget(request.session.client)
         return effects
 
-    def _membership(self) -> replies.Membership:
-        return replies.Membership(self.roster.table.view, self.roster.table.members())
+    def _membership(self, view: int) -> replies.Membership:
+        return replies.Membership(self.roster.table.view, *self.roster.table.changes_since(view))
 
     def _claim(self, request: Request, claim: requests.Claim, now: float) -> replies.Claimed:
         assert request.session is not None

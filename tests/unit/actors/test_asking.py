@@ -31,7 +31,7 @@ def answer(message: Message, members: tuple[Member, ...], view: int) -> Message:
         case Lookup():
             return Found((int(Code.WRONG_STATE),), ((1, 2, 3, 4),), (10,), (0,), (((0, 1, 2),),), view)
         case MembersQuery():
-            return Membership(1, members)
+            return Membership(1, 0, members, ())
         case _:
             raise AssertionError(message)
 

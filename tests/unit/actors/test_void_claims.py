@@ -10,9 +10,9 @@ from mmc.config import load_config
 from mmc.errors import Code
 from mmc.identifiers import ANY_RANK
 from mmc.wire.codec import Header, decode_body, decode_header, encode
-from mmc.wire.operations import Message, PeerKind
-from mmc.wire.replies import Admitted, Claimed, Codes, Commands, Welcome
-from mmc.wire.requests import Acknowledge, Claim, Hello, Join, Remove, Report, Resync
+from mmc.wire.operations import CommandKind, Message, PeerKind
+from mmc.wire.replies import Admitted, Claimed, Codes, Commands, Found, Welcome
+from mmc.wire.requests import Acknowledge, Claim, Hello, Join, Lookup, Remove, Report, Resync
 
 
 class Cluster:
@@ -25,6 +25,7 @@ class Cluster:
         self._actor = MetaActor(config.meta, config.wire, lambda: next(numbers), 1.0)
         self._sessions: dict[bytes, int] = {}
         self._numbers = itertools.count(1)
+        self.term = 0
         self.heard: dict[bytes, list[Message]] = {b"rank": [], b"client": []}
 
     def tell(self, route: bytes, message: Message) -> Message | None:
@@ -55,6 +56,7 @@ def cluster() -> Cluster:
     claimed = cluster.tell(b"client", Claim(1, 1, (0,), (b"key",), (10,), (((0, 5, 2),),)))
     assert isinstance(claimed, Claimed)
     assert claimed.codes == (Code.OK,)
+    cluster.term = admitted.term
     found = Report((3,), (2,), ((1, 9, 9, 0),), (10,), (b"key",), (0,), admitted.term, last=True)
     assert cluster.tell(b"rank", found) == Codes((0,))
     return cluster
@@ -99,3 +101,25 @@ def test_a_void_claim_is_not_granted_again_while_it_is_on_its_way_out(cluster: C
     claimed = cluster.tell(b"client", Claim(1, 1, (0,), (b"key",), (10,), (((0, 5, 2),),)))
     assert isinstance(claimed, Claimed)
     assert claimed.codes == (Code.EXISTS,)
+
+
+def test_a_void_claim_is_not_listed_while_it_is_on_its_way_out(cluster: Cluster) -> None:
+    """Its rank may report it before it hears the command: listed, it would stay so when it has gone."""
+    cluster.tell(b"client", Remove((b"key",)))
+    cluster.tell(b"rank", Acknowledge((commands(cluster)[3],), (0,)))
+    told = cluster.tell(b"rank", Resync())
+    assert isinstance(told, Commands)
+    found = Report((5,), (2,), told.versions, (10,), (b"key",), (0,), cluster.term, last=True)
+    assert cluster.tell(b"rank", found) == Codes((Code.NOT_FOUND,))
+    cluster.tell(b"rank", Acknowledge((commands(cluster)[5],), (0,)))
+    looked_up = cluster.tell(b"client", Lookup((b"key",)))
+    assert isinstance(looked_up, Found)
+    assert looked_up.codes == (Code.NOT_FOUND,)
+
+
+def test_a_void_claim_goes_although_it_was_leased(cluster: Cluster) -> None:
+    """Who leased the key has the object that is listed; a refusal would leave one that nobody lists."""
+    told = cluster.tell(b"rank", Resync())
+    assert isinstance(told, Commands)
+    assert told.records == (5,)
+    assert told.kinds == (CommandKind.REVOKE,)

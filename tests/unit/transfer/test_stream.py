@@ -3,6 +3,7 @@
 import contextlib
 import select
 import socket
+import sys
 import threading
 from typing import TypeVar
 
@@ -119,3 +120,33 @@ def test_a_kept_connection_is_idle_until_something_comes() -> None:
     here.close()
     assert not there.is_idle()
     there.close()
+
+
+class _Measured(socket.socket):
+    """A TCP socket whose shortest round trip the kernel found to be ``shortest_us``."""
+
+    shortest_us = 0
+
+    def getsockopt(self, level: int, name: int, size: int = 0) -> bytes:  # type: ignore[override] # one form
+        """What the kernel says of it."""
+        assert (level, name) == (socket.IPPROTO_TCP, socket.TCP_INFO)
+        return bytes(148) + self.shortest_us.to_bytes(4, sys.byteorder) + bytes(size - 152)
+
+
+@pytest.mark.parametrize(
+    ("shortest_us", "distance"), [(0, 0), (63, 0), (64, 1), (127, 1), (128, 2), (999, 4)]
+)
+def test_distances_are_powers_of_two_of_round_trips(shortest_us: int, distance: int) -> None:
+    """Ranks of one rack are equally far, those of another one are not."""
+    with _Measured() as measured:
+        measured.shortest_us = shortest_us
+        assert Stream(measured, STEP).distance() == distance
+
+
+def test_what_the_kernel_has_not_measured_is_near() -> None:
+    """A local socket, and one that has ended."""
+    left, right = pair()
+    assert left.distance() == 0
+    left.close()
+    right.close()
+    assert left.distance() == 0

@@ -53,7 +53,7 @@ def test_raw_bytes_travel_in_frames_of_their_own() -> None:
 def test_members_arrive_as_members() -> None:
     """A list of members is decoded to members with their fields by name."""
     member = Member(1, 2, 1, 3, 4, 5, "mmc-1.dram", "tcp://127.0.0.1:7000")
-    decoded = decode(encode(Header(0), Membership(1, (member,))))
+    decoded = decode(encode(Header(0), Membership(1, 0, (member,), ())))
     assert isinstance(decoded, Membership)
     assert decoded.members[0].control_url == member.control_url
 

@@ -1,0 +1,39 @@
+"""What a rank does when it is commanded."""
+
+from mmc.actors.local.keeper import Keeper
+from mmc.actors.local.obedience import Obedience
+from mmc.config import load_config
+from mmc.errors import Code
+from mmc.segments import records
+from mmc.wire.operations import CommandKind
+from mmc.wire.replies import Commands
+from tests.heap import TERM, heap_segment, store
+
+
+def test_only_a_void_claim_is_removed_although_it_is_leased() -> None:
+    """An eviction and a removal are refused; what a void claim published would stay, listed nowhere."""
+    segment = heap_segment()
+    keeper = Keeper(segment, load_config().local)
+    holder = keeper.attach(7)
+    assert holder is not None
+    record = keeper.reserve(holder, 64, grant=1)
+    assert record is not None
+    store(segment, record, b"key", 64)
+    assert keeper.adopt(record)
+    records.store_lease(segment, record, 5_000)
+    version = records.version_of(segment, record)
+    assert version is not None
+    generation = records.generation_of(segment, record)
+    obedience = Obedience(keeper)
+    for number, (kind, code) in enumerate(
+        (
+            (CommandKind.EVICT, Code.LEASED),
+            (CommandKind.REMOVE, Code.LEASED),
+            (CommandKind.REVOKE, Code.OK),
+        ),
+        1,
+    ):
+        command = Commands(3, TERM, number, (number,), (kind,), (record,), (generation,), (version,), (0,))
+        (outcome,) = obedience.carry_out(command, 1_000)
+        assert outcome.code == code
+    assert not records.is_published(segment, record)
