@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmc.segments.mapping import BufferMemory
 
-
 _STEP_S = 1.0
 """So long a step takes at the most, of a machine that has much to do."""
 
@@ -47,23 +46,24 @@ class Populating:
 
     def end(self) -> None:
         """End it after the step that it is at: what it populates is not kept mapped by it any more."""
-        self._is_over = True
-        self._waiting.clear()
-        thread = self._thread
-        if thread is not None:
+        with self._lock:
+            self._is_over = True
+            self._waiting.clear()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
             thread.join(_STEP_S)
 
     def _start(self) -> None:
         with self._lock:
-            if self._is_running or not self._is_allowed or not self._waiting:
+            if self._is_running or self._is_over or not self._is_allowed or not self._waiting:
+                return
+            thread = threading.Thread(target=self._run, name="mmc-populate", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no thread to be had: copies map the pages themselves
                 return
             self._is_running = True
-        self._thread = threading.Thread(target=self._run, name="mmc-populate", daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError:  # no thread to be had: copies map the pages themselves
-            self._thread = None
-            self._is_running = False
+            self._thread = thread
 
     def _run(self) -> None:
         while self._waiting:

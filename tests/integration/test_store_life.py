@@ -74,9 +74,10 @@ def ranks_of(process: int) -> list[int]:
 def is_running(process: int) -> bool:
     """Whether a process lives and is no zombie."""
     try:
-        return Path(f"/proc/{process}/stat").read_text(encoding="ascii").split()[2] != "Z"
+        state = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
     except OSError:
         return False
+    return state != "Z"
 
 
 def opened(url: str, *, own_rank: bool = True) -> DistributedObjectStore:
