@@ -100,6 +100,7 @@ def _put_chunk(
     if not drafts:
         return
     ticket = claim(client, drafts, deadline)
+    _refill(client, drafts)
     yield Outside(
         [
             Copy(replica.handle.segment.memory, replica.at, draft.size, pieces[draft.key])
@@ -107,12 +108,11 @@ def _put_chunk(
             for replica in draft.replicas
         ]
     )
-    _refill(client, drafts)
     yield from follow_claim(client, drafts, ticket, deadline, publish)
 
 
 def _refill(client: ClientActor, drafts: list[Draft]) -> None:
-    """Have the next put like this one find its reserves here."""
+    """Have the next put like this one find its reserves here: its rank sees to that while this one copies."""
     used: dict[RankHandle, list[int]] = {}
     for draft in drafts:
         for replica in draft.replicas:
