@@ -69,11 +69,13 @@ class Cluster:
         self.clients: list[ClientProcess] = []
         self._by_name: dict[str, ClientProcess] = {}
         self.ranks: list[RankProcess] = []
+        self._numbers: dict[str, int] = {}
         self.meta = self._make_meta()
         for number in range(settings.ranks):
             wanted = number if settings.numbered else ANY_RANK
             host = self._host_of(settings.spread.ranks, number)
             self.ranks.append(self._make_rank(f"rank-{number}", host, wanted, None))
+            self._numbers[self.ranks[number].name] = number
         for number in range(settings.clients):
             writable = number >= settings.read_only_clients
             self.add_client(self._host_of(settings.spread.clients, number), writable=writable)
@@ -327,9 +329,8 @@ class Cluster:
         if name == self.meta.name:
             watch_reply(self, f"{name} {self.meta.life}", header, frames)
             return
-        for rank in self.ranks:
-            if rank.name == name:
-                watch_reply(self, f"{name} {rank.life}", header, frames)
+        if name in self._numbers:
+            watch_reply(self, f"{name} {self.ranks[self._numbers[name]].life}", header, frames)
 
     # Where things are
 

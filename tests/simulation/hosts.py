@@ -6,7 +6,7 @@ machine, as two containers of it are: then they have one boot id, and addresses 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -27,6 +27,9 @@ BOOT_ID = 4711
 _CLIENTS_ALONE = 0.3
 """How often the last host has clients alone."""
 _HOSTS = (1, 1, 1, 1, 2, 2, 3, 3, 4)
+_RANKS_A_HOST = 8
+"""Of a cluster of many."""
+_CLIENTS_OF_MANY = 4
 _RANKS_MAX = 16
 _CLIENT_ROWS = 20
 DATA = DataLimits(
@@ -110,8 +113,20 @@ def draw_spread(seed: int, hosts: int | None = None) -> Spread | None:
     if random.random() < _CLIENTS_ALONE:
         ranks = [number for number in ranks if number != count - 1]
     clients = [number for number in range(count) for _ in range(random.choice((1, 1, 2)))]
+    return _spread(random, machines, ranks, clients)
+
+
+def draw_wide_spread(seed: int, ranks: int) -> Spread:
+    """How a seed spreads so many ranks over hosts with several each; a few of the hosts have clients."""
+    random = Random(f"many hosts of {seed}")
+    hosts = range(-(-ranks // _RANKS_A_HOST))
+    clients = random.sample(hosts, min(len(hosts), _CLIENTS_OF_MANY))
+    return _spread(random, hosts, [rank // _RANKS_A_HOST for rank in range(ranks)], clients)
+
+
+def _spread(random: Random, machines: Sequence[int], ranks: Sequence[int], clients: Sequence[int]) -> Spread:
     return Spread(
-        machines,
+        tuple(machines),
         tuple(ranks),
         tuple(clients),
         meta=random.choice((NOWHERE, 0)),
@@ -162,7 +177,7 @@ def spread_out(settings: Settings, spread: Spread) -> Settings:
         ranks=len(spread.ranks),
         clients=len(spread.clients),
         read_only_clients=min(settings.read_only_clients, 1),
-        meta=replace(settings.meta, ranks_max=_RANKS_MAX),
+        meta=replace(settings.meta, ranks_max=max(settings.meta.ranks_max, _RANKS_MAX)),
         local=replace(settings.local, clients_max=_CLIENT_ROWS),
         spread=spread,
     )

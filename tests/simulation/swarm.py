@@ -18,7 +18,7 @@ from tests.simulation.chance import Mix
 from tests.simulation.clients import ClientProcess
 from tests.simulation.cluster import KEYS, Cluster
 from tests.simulation.ending import Ending
-from tests.simulation.hosts import Host, draw_spread, spread_out
+from tests.simulation.hosts import Host, draw_spread, draw_wide_spread, spread_out
 from tests.simulation.network import EVERYBODY
 from tests.simulation.outages import Outages
 from tests.simulation.processes import Process
@@ -356,13 +356,14 @@ def _name(method: Callable[..., None]) -> str:
 
 
 def run_large(seed: int, ranks: int) -> Outcome:
-    """One run of a cluster of so many ranks, whose keys are used as unevenly as real ones (Zipf).
+    """One run of a cluster of so many ranks, eight a host, with keys used as unevenly as real ones (Zipf).
 
     Raises:
         AssertionError: an invariant was broken.
     """
     focus = {"keys": 4 * ranks, "skew": 1.0, "gap_s": 0.005}
-    return run_seed(seed, _MANY_OPERATIONS, large_settings(ranks), draw_mix(Random(seed)), focus)
+    settings = spread_out(large_settings(ranks), draw_wide_spread(seed, ranks))
+    return run_seed(seed, _MANY_OPERATIONS, settings, draw_mix(Random(seed)), focus)
 
 
 def prepare(seed: int) -> tuple[Settings, Mix, Random]:
