@@ -37,11 +37,15 @@ class RawSession:
         self._owns_context = context is None
         self._context = context or new_context()
         self._socket = make_socket(self._context, DEALER, config.wire, config.broker)
-        connect(self._socket, url, "meta_url")
         self._session = self._epoch = self._sequence = 0
-        hello = Hello(self.client, kind, OLDEST_VERSION, WIRE_VERSION, 0)
-        self._socket.send_multipart(encode(Header(Operation.HELLO, sequence=random63()), hello))
-        header, welcome = self._receive()
+        try:
+            connect(self._socket, url, "meta_url")
+            hello = Hello(self.client, kind, OLDEST_VERSION, WIRE_VERSION, 0)
+            self._socket.send_multipart(encode(Header(Operation.HELLO, sequence=random63()), hello))
+            header, welcome = self._receive()
+        except BaseException:  # boundary: clears away and raises again
+            self.close()
+            raise
         assert isinstance(welcome, Welcome)
         self.welcome = welcome
         self._session, self._epoch = welcome.session, header.epoch

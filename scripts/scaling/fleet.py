@@ -138,8 +138,8 @@ class Fleet:
         beaten = monotonic()
         while len(self.ranks) < ranks or len(self.clients) < clients:
             if monotonic() - beaten > _HEARTBEAT_S:
-                beaten = monotonic()
                 self._beat(self.ranks)
+                beaten = monotonic()  # afterwards: or a thousand do nothing else any more
             if len(self.ranks) < ranks:
                 self.ranks.append(Rank(self._context, self._url, self._events_url, self._stack))
                 continue

@@ -38,6 +38,8 @@ _CHECKED_EVERY = 15
 _LEAVING_S = 3.0
 _LOOKS_S = 0.01
 _AHEAD_S = 5000.0
+_RANKS_A_STEP = 8
+"""For so many ranks a step passes before it is looked again whether all of them are as they should be."""
 _SAID_DEAD = 0.5
 _KEPT = 0.5
 
@@ -68,6 +70,7 @@ class Cluster:
         self._threads: dict[str, ServingStrand] = {}
         self.clients: list[ClientProcess] = []
         self._by_name: dict[str, ClientProcess] = {}
+        self.looked_at_every = max(1, settings.ranks // _RANKS_A_STEP)
         self.ranks: list[RankProcess] = []
         self._numbers: dict[str, int] = {}
         self.meta = self._make_meta()
@@ -82,7 +85,7 @@ class Cluster:
 
     def start(self) -> None:
         """Wait until everybody is there, and let things go wrong from then on."""
-        ready = self.world.run_until(self.is_up, _START_S)
+        ready = self.world.run_until(self.is_up, _START_S, self.looked_at_every)
         assert ready, f"the cluster does not start\n{self.world.story.tail()}"
         self.world.chance.mix = self.mix
         self.network.forget_links()

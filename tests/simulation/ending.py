@@ -97,7 +97,7 @@ class Ending:
                 return
 
     def _await(self, holds: Callable[[], bool], limit_s: float, what: str) -> None:
-        if not self._world.run_until(holds, limit_s):
+        if not self._world.run_until(holds, limit_s, self._cluster.looked_at_every):
             unrest, subject = self._unrest()
             self._fail(f"not within {limit_s} s: {what}; {unrest}", subject)
 

@@ -55,14 +55,18 @@ class World:
         act()
         return True
 
-    def run_until(self, is_over: Callable[[], bool], limit_s: float) -> bool:
-        """Let things happen until this holds; False when it does not within a time."""
+    def run_until(self, is_over: Callable[[], bool], limit_s: float, every: int = 1) -> bool:
+        """Let things happen until this holds; False when it does not within a time.
+
+        Looked at after ``every`` steps.
+        """
         end = self.now + limit_s
         while not is_over():
-            if not self._queue or self._queue[0][0] > end:
-                self.now = end
-                return is_over()
-            self.step()
+            for _ in range(every):
+                if not self._queue or self._queue[0][0] > end:
+                    self.now = end
+                    return is_over()
+                self.step()
         return True
 
     def run_for(self, seconds: float) -> None:
