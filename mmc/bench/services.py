@@ -40,14 +40,14 @@ class Services:
         self.broker = child.pid
         self.options = asked.bound_to(urls)
 
-    def start_meta(self) -> int:
-        """Start a meta service behind the broker; returns its process id."""
+    def start_meta(self, **settings: dict[str, object]) -> int:
+        """Start a meta service behind the broker, with other settings by section; returns its process id."""
         options = LaunchOptions(
             backend_url=self.options.backend_url,
             publish_url=self.options.publish_url,
             events_url=self.options.events_url,
             state_dir=self._folder,
-            overrides=QUIET,
+            overrides={**QUIET, **settings},
         )
         return self._start("meta", options)[0].pid
 
