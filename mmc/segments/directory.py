@@ -190,15 +190,15 @@ class SegmentDirectory:
             return "it was given up for another one"
         return flaw_of(memory, len(memory)) or "this host was started again meanwhile"
 
-    def sweep(self, spare: str = "", *, only: str = "mmc-", now_ms: int | None = None) -> list[Path]:
+    def sweep(self, spare: str = "", *, only: str = "mmc-*", now_ms: int | None = None) -> list[Path]:
         """Remove what the dead left: lock files, unfinished segments, segments not to be kept.
 
-        Files whose names begin with ``spare``, or not with ``only``, are left.  With ``now_ms``, milliseconds
-        of this host, segments are left for a minute after they last served: their service may be on its
-        way back, started again by whoever watches over it.
+        Files whose names begin with ``spare``, or are not like the pattern ``only``, are left.  With
+        ``now_ms``, milliseconds of this host, segments are left for a minute after they last served: their
+        service may be on its way back, started again by whoever watches over it.
         """
         removed = []
-        for path in sorted(self.path.glob(f"{only}*")):
+        for path in sorted(self.path.glob(only)):
             if spare and path.name.startswith(spare):
                 continue
             try:

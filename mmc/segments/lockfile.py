@@ -41,6 +41,10 @@ AMONG_OTHERS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """How files are opened in a directory that strangers can write."""
 
 
+CLIENT_LOCKS = "mmc-*.client"
+"""The names of clients' lock files, as a pattern."""
+
+
 def client_lock_name(client: int) -> str:
     """The name of a client's lock file."""
     return f"mmc-{client:016x}.client"

@@ -12,7 +12,7 @@ from mmc.identifiers import ANY_RANK
 from mmc.log import get_log
 from mmc.segments.directory import SegmentDirectory, boot_id
 from mmc.segments.layout import difference
-from mmc.segments.lockfile import HolderWatch
+from mmc.segments.lockfile import CLIENT_LOCKS, HolderWatch
 from mmc.services.data_door import DataDoor
 from mmc.services.mover import Mover
 from mmc.services.pool import layout_for, pool_name
@@ -24,7 +24,8 @@ from mmc.zeromq.service_reactor import Ports, ServiceReactor
 from mmc.zeromq.sockets import DEALER, OPEN_TO_NETWORK, ROUTER, SUB, bind, connect, make_socket, new_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from mmc.config import Config
     from mmc.segments.directory import OwnedSegment
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _SLOTS = 1024
 _LEAVING_S = 0.5
 _MARGIN_S = 3.0
+_SWEEP_S = 60.0
+"""So often a service looks for lock files of the dead: a client that it has met it removes at once."""
 
 
 def own_segment(
@@ -106,9 +109,9 @@ class LocalServer:
         self._step = config.local.populate_step_bytes
         layout = layout_for(config)
         pool = pool or pool_name(meta_url)
-        directory = SegmentDirectory(config.local.segment_dir, config.local.segment_mode)
-        for path in directory.sweep(spare=f"mmc-{pool}-", now_ms=int(now() * 1000)):
-            self._log.info("removed what a dead process left", path=str(path))
+        self._directory = directory = SegmentDirectory(config.local.segment_dir, config.local.segment_mode)
+        self._tell_removed(directory.sweep(spare=f"mmc-{pool}-", now_ms=int(now() * 1000)))
+        self._sweep_at = now() + _SWEEP_S
         self._owned_context = new_context() if context is None else None
         self._context = used = context or self._owned_context
         assert used is not None
@@ -142,9 +145,7 @@ class LocalServer:
         self._on_live: Callable[[], None] | None = None
         self._was_live = False
         self.failure: CacheError | None = None
-        self._reactor = ServiceReactor(
-            self.actor, ports, self._log, on_note=self._hear, look=self._look_at_segment
-        )
+        self._reactor = ServiceReactor(self.actor, ports, self._log, on_note=self._hear, look=self._look)
 
     def _make_mover(self, config: Config, meta_url: str, context: Context | None, events_url: str) -> Mover:
         mover = Mover(config, meta_url, context, events_url, lambda: self.actor.desk.relief.filled_percent)
@@ -212,6 +213,17 @@ class LocalServer:
                 reason = self.actor.refusal_sentence or SENTENCES[code]
                 self.failure = CacheError(f"joining the meta service: {reason}", code)
                 self._reactor.stop()
+
+    def _tell_removed(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            self._log.info("removed what a dead process left", path=str(path))
+
+    def _look(self) -> None:
+        """Look after the segment, and now and then for the lock files of clients that no rank has met."""
+        self._look_at_segment()
+        if (moment := now()) >= self._sweep_at:
+            self._sweep_at = moment + _SWEEP_S
+            self._tell_removed(self._directory.sweep(only=CLIENT_LOCKS))
 
     def _look_at_segment(self) -> None:
         """End when the segment's file is not there any more: nobody could map it, or its memory is gone."""

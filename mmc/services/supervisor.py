@@ -226,7 +226,7 @@ class Supervisor:
 
     def _remove_files(self) -> None:
         if self._directory is not None:
-            self._directory.sweep(only=f"mmc-{self.pool}-")
+            self._directory.sweep(only=f"mmc-{self.pool}-*")
             self._directory.sweep(now_ms=int(now() * 1000))
         shutil.rmtree(self._run_dir, ignore_errors=True)
 

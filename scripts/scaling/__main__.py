@@ -54,7 +54,7 @@ HEAD = """\
 
 
 class Measurement:
-    """One cluster, which grows."""
+    """One cluster, to which its ranks come first: nobody hears of each of them."""
 
     def __init__(self, seconds: float, stack: ExitStack) -> None:
         """Start the services; ``seconds`` is how long each size is watched."""
@@ -131,11 +131,10 @@ def main(arguments: list[str]) -> int:
         print(f"scripts/scale: {needed} open files are needed, {hard} are allowed", file=sys.stderr)
         return 1
     try:
-        with ExitStack() as stack:
-            measurement = Measurement(asked.seconds, stack)
-            print(HEAD, end="")
-            for ranks in sorted(asked.ranks):
-                print(measurement.measure(ranks), flush=True)
+        print(HEAD, end="", flush=True)
+        for ranks in sorted(asked.ranks):
+            with ExitStack() as stack:
+                print(Measurement(asked.seconds, stack).measure(ranks), flush=True)
     except (BenchError, TimeoutError, OSError) as failure:
         print(f"scripts/scale: {failure}", file=sys.stderr)
         return 1

@@ -403,7 +403,7 @@ def test_sweeping_may_be_limited_to_some_names(directory: SegmentDirectory) -> N
     """Whoever ends clears away its own, and at once."""
     for name in ("mmc-pool-1.dram", "mmc-other-1.dram"):
         create(directory, name, keep=False).release(keep=True)
-    assert [path.name for path in directory.sweep(only="mmc-pool-")] == ["mmc-pool-1.dram"]
+    assert [path.name for path in directory.sweep(only="mmc-pool-*")] == ["mmc-pool-1.dram"]
 
 
 def test_sweeping_leaves_no_descriptor_open(directory: SegmentDirectory) -> None:
