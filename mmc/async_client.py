@@ -13,15 +13,17 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from mmc.actors.client import asking
+from mmc.actors.client import asking, draining
 from mmc.actors.client.listing import Listing, list_keys
-from mmc.actors.client.reading import await_ranks
+from mmc.actors.client.reading import await_ranks, pin
 from mmc.arguments import seconds_of
 from mmc.config import load_config
 from mmc.connection import Connection
 from mmc.errors import Code, error_for, raise_for
-from mmc.identifiers import as_bytes
+from mmc.identifiers import as_bytes, encode_key
 from mmc.plans import CodesPlan, ExistPlan, LeasePlan, PutPlan, QueryPlan, ReadPlan, unlease_plan
+from mmc.view import hold, let_go, pin_here
+from mmc.wire.operations import DrainAct
 from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
@@ -30,10 +32,14 @@ if TYPE_CHECKING:
 
     from mmc.actors.client.asking import ObjectInfo
     from mmc.actors.client.calls import Call, Operation
+    from mmc.actors.client.draining import DrainStatus
+    from mmc.actors.client.reading import Pinned
     from mmc.actors.client.service import ClientActor
     from mmc.arguments import BufferLike
     from mmc.config import Config
     from mmc.plans import Perform, Plan
+    from mmc.view import View
+    from mmc.wire.replies import StatusReport
 
 _CLOSING_S = 0.08
 T = TypeVar("T")
@@ -172,6 +178,21 @@ class AsyncClient:
         """Copy objects into buffers; one code per key as :meth:`Client.get_into_batch`."""
         return await self.carry_out(ReadPlan(keys, targets), timeout)
 
+    async def view(self, key: str | bytes, *, timeout: float | None = None) -> View:
+        """An object's bytes in place, ``with await client.view(key) as memory``; as :meth:`Client.view`."""
+        connection, encoded = self._opened(), encode_key(key)
+        seconds_of(timeout, self._default_ms)
+        opened = connection.opened_view()
+        pinned: Pinned | bytes | Code | None = None
+        try:
+            pinned = pin_here(connection, encoded)
+            if pinned is None:
+                pinned = await self._run(lambda actor, until: pin(actor, encoded, until), timeout)
+            return hold(connection, opened, pinned, encoded)
+        except BaseException:  # boundary: clears away and raises again
+            let_go(connection, opened, pinned)
+            raise
+
     async def exist(self, key: str | bytes, *, timeout: float | None = None) -> bool:
         """Whether an object is there now; as :meth:`Client.exist`."""
         code = (await self.carry_out(ExistPlan([key]), timeout))[0]
@@ -212,17 +233,49 @@ class AsyncClient:
         """Remove objects; one code per key as :meth:`Client.remove_batch`."""
         return await self.carry_out(CodesPlan(keys, asking.remove), timeout)
 
+    async def add_lease(self, key: str | bytes, ttl_ms: int = 0, *, timeout: float | None = None) -> float:
+        """Lease an object; seconds to count on from now, as :meth:`Client.add_lease`."""
+        plan = LeasePlan([key], ttl_ms)
+        raise_for((await self.carry_out(plan, timeout))[0], key)
+        return max(0.0, plan.until - now())
+
     async def lease_batch(
         self, keys: Sequence[str | bytes], ttl_ms: int = 0, *, timeout: float | None = None
     ) -> list[Code]:
         """Lease objects; one code per key as :meth:`Client.lease_batch`."""
         return await self.carry_out(LeasePlan(keys, ttl_ms), timeout)
 
+    async def remove_lease(self, key: str | bytes, *, timeout: float | None = None) -> None:
+        """End this client's lease on an object early; as :meth:`Client.remove_lease`."""
+        raise_for((await self.unlease_batch([key], timeout=timeout))[0], key)
+
     async def unlease_batch(
         self, keys: Sequence[str | bytes], *, abandoned: bool = False, timeout: float | None = None
     ) -> list[Code]:
         """End this client's leases early; one code per key as :meth:`Client.unlease_batch`."""
         return await self.carry_out(unlease_plan(keys, abandoned=abandoned), timeout)
+
+    async def status(self, *, timeout: float | None = None) -> StatusReport:
+        """Counters of the meta service and of every rank; as :meth:`Client.status`."""
+        report = await self._run(asking.status, timeout)
+        if isinstance(report, Code):
+            raise error_for(report, "status")
+        return report
+
+    async def drain(self, rank: int, *, discard: bool = False, timeout: float | None = None) -> DrainStatus:
+        """Have a rank give its objects to others before it leaves; as :meth:`Client.drain`."""
+        return await self._drain(rank, DrainAct.DISCARD if discard else DrainAct.BEGIN, timeout)
+
+    async def drain_status(self, rank: int, *, timeout: float | None = None) -> DrainStatus:
+        """How the drain of a rank is, or how it ended; as :meth:`Client.drain_status`."""
+        return await self._drain(rank, DrainAct.QUERY, timeout)
+
+    async def cancel_drain(self, rank: int, *, timeout: float | None = None) -> DrainStatus:
+        """Have a rank take objects again; as :meth:`Client.cancel_drain`."""
+        return await self._drain(rank, DrainAct.CANCEL, timeout)
+
+    async def _drain(self, rank: int, act: DrainAct, timeout: float | None) -> DrainStatus:
+        return await self._run(partial(draining.ask, rank=rank, act=act), timeout)
 
     async def wait_for_ranks(self, count: int, *, timeout: float | None = None) -> None:
         """Wait until ``count`` ranks of this host are live; as :meth:`Client.wait_for_ranks`."""

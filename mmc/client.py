@@ -21,7 +21,7 @@ from mmc.client_life import ClientLife
 from mmc.errors import Code, error_for
 from mmc.identifiers import as_bytes, encode_key
 from mmc.plans import CodesPlan, ExistPlan, LeasePlan, PutPlan, QueryPlan, ReadPlan, read_here, unlease_plan
-from mmc.view import View
+from mmc.view import View, open_view
 from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Client(ClientLife):
             CacheError: -3014, -3017, -3004: nobody could tell.
         """
         seconds = seconds_of(timeout, self._config.client.timeout_ms)
-        return View(self.connection, encode_key(key), seconds)
+        return open_view(self.connection, encode_key(key), seconds)
 
     # Ask
 

@@ -190,7 +190,7 @@ class Connection:
         view = object()
         self._views.add(view)
         if self._closed:
-            self._views.discard(view)
+            self.closed_view(view)
             raise error_for(Code.CLIENT_CLOSED, "view")
         return view
 

@@ -51,6 +51,15 @@ def require_descriptors(count: int) -> None:
             raise CannotCreate(f"{os.devnull}: {reason.strerror}") from None
 
 
+def open_standard_descriptors() -> None:
+    """Have 0, 1 and 2 lead nowhere where they were closed: what is opened later would be taken for them."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+
+
 def raise_descriptor_limit() -> None:
     """Let this process, a service, have as many as it may, within reason: each peer takes one or two."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -39,36 +39,9 @@ class View:
     gone; only then can the space be used again.  Of an object on another host it is a copy, made once.
     """
 
-    def __init__(self, connection: Connection, key: bytes, timeout_s: float) -> None:
-        """Find and pin the object.
-
-        Raises:
-            CacheError: -3007 there is none; -3014, -3017, -3004 nobody could tell; -3016 too many views are
-                open; -3018 its rank does not answer.
-        """
-        opened = connection.opened_view()
-        pinned: Pinned | bytes | Code | None = None
-        try:
-            actor = connection.actor
-            actor.gets += 1
-            pinned = pin_known(actor, key, access_clock())
-            if pinned is None:
-                pinned = connection.reactor.run(pin(actor, key, now() + timeout_s))
-            if isinstance(pinned, Pinned):
-                hit = pinned.hit
-                window = _Window(hit.size, np.uint8, hit.segment.memory.view(hit.at, hit.size))
-                window.ending = partial(_let_go, connection, opened, pinned)
-            elif isinstance(pinned, bytes):
-                window = _Window(len(pinned), np.uint8, memoryview(pinned))
-                window.ending = partial(_let_go, connection, opened, None)
-        except BaseException:  # boundary: clears away and raises again
-            _let_go(connection, opened, pinned if isinstance(pinned, Pinned) else None)
-            raise
-        if isinstance(pinned, Code):
-            _let_go(connection, opened, None)
-            raise connection.error(pinned, f"view of {key!r}")
-        actor.hits += 1
-        self.memory = window.data
+    def __init__(self, memory: memoryview) -> None:
+        """Made by :meth:`Client.view`."""
+        self.memory = memory
 
     def __enter__(self) -> memoryview:
         """The object's bytes."""
@@ -88,9 +61,53 @@ class View:
         self.memory.release()
 
 
-def _let_go(connection: Connection, opened: object, pinned: Pinned | None) -> None:
+def open_view(connection: Connection, key: bytes, timeout_s: float) -> View:
+    """Find and pin an object.
+
+    Raises:
+        CacheError: -3007 there is none; -3014, -3017, -3004 nobody could tell; -3016 too many views are open;
+            -3018 its rank does not answer; -3019 the client is closed.
+    """
+    opened = connection.opened_view()
+    pinned: Pinned | bytes | Code | None = None
+    try:
+        pinned = pin_here(connection, key)
+        if pinned is None:
+            pinned = connection.reactor.run(pin(connection.actor, key, now() + timeout_s))
+        return hold(connection, opened, pinned, key)
+    except BaseException:  # boundary: clears away and raises again
+        let_go(connection, opened, pinned)
+        raise
+
+
+def pin_here(connection: Connection, key: bytes) -> Pinned | None:
+    """What is pinned without a message, if anything is."""
+    connection.actor.gets += 1
+    return pin_known(connection.actor, key, access_clock())
+
+
+def hold(connection: Connection, opened: object, pinned: Pinned | bytes | Code, key: bytes) -> View:
+    """The view of what was found, which from now on ends what was begun for it.
+
+    Raises:
+        CacheError: there is none, and ``pinned`` says why.
+    """
+    if isinstance(pinned, Pinned):
+        hit = pinned.hit
+        window = _Window(hit.size, np.uint8, hit.segment.memory.view(hit.at, hit.size))
+    elif isinstance(pinned, bytes):
+        window = _Window(len(pinned), np.uint8, memoryview(pinned))
+    else:
+        raise connection.error(pinned, f"view of {key!r}")
+    view = View(window.data)
+    connection.actor.hits += 1
+    window.ending = partial(let_go, connection, opened, pinned)
+    return view
+
+
+def let_go(connection: Connection, opened: object, pinned: Pinned | bytes | Code | None) -> None:
     """Nothing uses the bytes any more."""
     if connection.process == os.getpid():  # a forked child's copy pins nothing
-        if pinned is not None:
+        if isinstance(pinned, Pinned):
             release(pinned)
         connection.closed_view(opened)

@@ -12,6 +12,9 @@ def main() -> None:
     Nothing here does linear algebra: numpy need not start a thread for each processor, which spin at first.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from mmc.descriptors import open_standard_descriptors  # noqa: PLC0415 - after the environment is set
+
+    open_standard_descriptors()
     try:
         from mmc.cli.commands import app  # noqa: PLC0415 - the extra may be missing
     except ModuleNotFoundError as missing:

@@ -11,11 +11,14 @@ serves; of five of them at once each waits for the others.  A fork has it all, a
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import select
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,13 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _FIRST_DESCRIPTOR = 3
-_HIGHEST_DESCRIPTOR = (1 << 31) - 1
+_LOOK_S = 0.02
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
 
 def may_fork() -> bool:
-    """Whether this process has one thread, of which a fork has everything."""
-    return sum(1 for _ in Path("/proc/self/task").iterdir()) == 1
+    """Whether this process has one thread, of which a fork has everything, and can tell."""
+    try:
+        return sum(1 for _ in Path("/proc/self/task").iterdir()) == 1
+    except OSError:
+        return False
 
 
 class ForkedProcess:
@@ -54,8 +60,7 @@ class ForkedProcess:
         told, tells = os.pipe()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush()
             self.pid = os.fork()
             if not self.pid:
                 _become(service, told, keep, before)
@@ -68,9 +73,12 @@ class ForkedProcess:
         self.stdin = os.fdopen(tells, "wb")
 
     def poll(self) -> int | None:
-        """How it ended; None while it runs."""
+        """How it ended; None while it runs; 0 where another has collected it, and nobody can tell."""
         if self.returncode is None:
-            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            try:
+                ended, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                ended, status = self.pid, 0
             if ended:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
@@ -81,16 +89,25 @@ class ForkedProcess:
         Raises:
             subprocess.TimeoutExpired: it runs on.
         """
-        if self.poll() is None:
-            descriptor = os.pidfd_open(self.pid)
-            try:
-                select.select([descriptor], [], [], timeout)
-            finally:
-                os.close(descriptor)
-        code = self.poll()
-        if code is None:
-            raise subprocess.TimeoutExpired(self._service, timeout or 0.0)
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise subprocess.TimeoutExpired(self._service, timeout or 0.0)
+            self._await_change(left)
         return code
+
+    def _await_change(self, seconds: float) -> None:
+        """Until it may have ended; where the system tells nobody, or has no descriptor left, for a moment."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except OSError:
+            time.sleep(min(seconds, _LOOK_S))
+            return
+        try:
+            select.select([descriptor], [], [], None if seconds == math.inf else seconds)
+        finally:
+            os.close(descriptor)
 
     def send_signal(self, number: int) -> None:
         """Send a signal, if it runs."""
@@ -120,14 +137,23 @@ def _become(service: str, told: int, keep: Collection[int], mask: Collection[int
         traceback.print_exc()
     finally:
         try:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush()
         finally:
             os._exit(code)
 
 
+def _flush() -> None:
+    """Write what is to be written yet; who does not read, or has no room, keeps nobody from starting."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+
+
 def _close_all_but(keep: Collection[int]) -> None:
-    first = _FIRST_DESCRIPTOR
-    for descriptor in (*sorted(keep), _HIGHEST_DESCRIPTOR):
-        os.closerange(first, descriptor)
-        first = descriptor + 1
+    """Close what is open: to close each that might be takes minutes where the system has no call for it."""
+    every = [int(path.name) for path in Path("/proc/self/fd").iterdir()]
+    for descriptor in every:
+        if descriptor >= _FIRST_DESCRIPTOR and descriptor not in keep:
+            with contextlib.suppress(OSError):  # the listing's own is closed already
+                os.close(descriptor)

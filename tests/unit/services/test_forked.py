@@ -66,3 +66,69 @@ thread.join()
 while not may_fork():  # the system's thread ends a little after Python's
     pass
 """)
+
+
+def test_nobody_reads_what_is_said() -> None:
+    """A line that cannot be written keeps no service from being started, and the next one neither."""
+    run("""
+import sys
+full = os.open("/dev/full", os.O_WRONLY)
+os.dup2(full, 2)
+sys.stderr = os.fdopen(2, "w", closefd=False)
+for _ in range(2):
+    sys.stderr.write("a line")
+    child = ForkedProcess("broker", ())
+    child.stdin.close()
+    assert child.wait(30) == 1
+sys.stderr = sys.stdout = None
+child = ForkedProcess("broker", ())
+child.kill()
+assert child.wait(30) == -signal.SIGKILL
+os._exit(0)
+""")
+
+
+def test_another_has_collected_it() -> None:
+    """Where children that end are collected by the system, it is known that they have ended."""
+    run("""
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+child = ForkedProcess("broker", ())
+child.kill()
+assert child.wait(30) == 0
+child.kill()
+assert child.poll() == 0
+""")
+
+
+def test_nobody_tells_when_it_ends() -> None:
+    """Without descriptors, or a system that watches processes, it is looked at now and then."""
+    run("""
+def refuse(pid):
+    raise OSError(38, "not implemented")
+os.pidfd_open = refuse
+child = ForkedProcess("broker", ())
+try:
+    child.wait(0.05)
+except subprocess.TimeoutExpired:
+    child.kill()
+assert child.wait(30) == -signal.SIGKILL
+""")
+
+
+def test_what_has_no_name_serves() -> None:
+    """A read-only /proc refuses the name, which is for who looks at processes."""
+    run("""
+write = Path.write_text
+def refuse(path, *arguments, **named):
+    if path.name == "comm":
+        raise OSError(30, "read-only")
+    return write(path, *arguments, **named)
+Path.write_text = refuse
+said, says = os.pipe()
+os.dup2(says, 2)
+child = ForkedProcess("broker", ())
+child.stdin.write(b"nonsense")
+child.stdin.close()
+assert child.wait(30) == 1
+assert b"JSONDecodeError" in os.read(said, 1 << 16)
+""")
