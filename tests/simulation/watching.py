@@ -16,7 +16,7 @@ from mmc.cache.names import Entry, Names, NameState
 from mmc.cache.records import RecordState
 from mmc.errors import Code
 from mmc.identifiers import Location, Member, PackedVersion, unpack_version
-from mmc.segments.layout import AT_CLOSING, AT_RANK, AT_TERM, CLOCK, RECORD_WORDS, WORD
+from mmc.segments.layout import AT_CLOSING, AT_ID, AT_RANK, AT_TERM, CLOCK, RECORD_WORDS, WORD
 from mmc.wire.codec import Header, decode_body
 from mmc.wire.operations import Operation
 from mmc.wire.replies import Commands, Failure
@@ -177,8 +177,10 @@ class MetaWatch:
     def _lost(self, number: int, _now: float) -> None:
         self._cluster.lost_ranks += 1
         self._cluster.world.log("lost rank", number)
+        members = {peer.member.segment for peer in self._meta.actor.roster.table.peers()}
         for rank in (*self._cluster.ranks, *self._cluster.lost_segments):
-            if rank.shared.words[AT_RANK] == number + 1:
+            words = rank.shared.words  # two segments may have been of this rank, each in an epoch of its own
+            if words[AT_RANK] == number + 1 and words[AT_ID] not in members:
                 self._cluster.checkers.visibility.lost_rank(rank)
                 self._cluster.checkers.leases.lost(rank)
 
