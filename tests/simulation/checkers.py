@@ -194,7 +194,11 @@ class Visibility(Checker):
                 put.removed_at = put.removed_at or self.world.now
 
     def file_lost(self) -> None:
-        """Nobody knows any more which ranks there were: the lost are not missed, the given up may return."""
+        """Nobody knows any more which ranks there were: the lost are not missed, the given up may return.
+
+        Epochs, and with them the numbers of commands, may begin again.
+        """
+        self._refused.clear()
         for rank in (*self.cluster.ranks, *self.cluster.lost_segments):
             is_given_up = rank.shared.words[AT_ID] in self.given_up
             for stored in rank.inspection.all_stored():
