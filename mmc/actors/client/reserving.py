@@ -1,8 +1,8 @@
 """Reserving records for drafts, on the ranks that placement names.
 
 A key's ranks follow from its hash (or from the caller's preference), so that readers on this host look in
-the right segment first.  When a rank has no space or does not answer, and the caller did not insist on
-it, the key's next rank is tried.  Where the session was lost, what it granted is forfeited and the
+the right segment first.  When a rank has no space or does not answer for a second, and the caller did not
+insist on it, the key's next rank is tried.  Where the session was lost, what it granted is forfeited and the
 same rank is asked in the next session.  All drafts wait for their ranks at the same time.
 """
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mmc.actors.link import Ticket
 
 _AGAIN_S = 0.02
+_PATIENCE_S = 1.0
+"""So long a rank is waited for that may be dead, or full, where others may take the object."""
 _TRY_ELSEWHERE = (Code.NO_SPACE, Code.NO_SUCH_RANK, Code.TIMED_OUT, Code.NOT_SERVING)
 
 Need = tuple[Draft, int]
@@ -56,7 +58,8 @@ def reserve_all(
     while needs:
         untried = len(ranks) - 1 - (max(map(len, tried.values())) if tried else 0)
         has_others = not preferred and replicas == 1 and (untried > 0 or client.has_elsewhere)
-        until = client.now + (deadline - client.now) / 2 if has_others else deadline
+        patience = min((deadline - client.now) / 2, _PATIENCE_S)
+        until = client.now + patience if has_others else deadline
         failed = yield from _reserve_once(client, needs, until)
         if not failed:
             return

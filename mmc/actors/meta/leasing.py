@@ -26,7 +26,7 @@ LEASE_SLACK = 1.01
 class Leasing:
     """One lease, or end of a lease, on its way through the ranks that hold the key."""
 
-    __slots__ = ("granted", "grants", "missing", "session", "ttl_s", "waiter", "wrong_state")
+    __slots__ = ("entry", "granted", "grants", "missing", "session", "ttl_s", "waiter", "wrong_state")
 
     def __init__(self, session: int, ttl_s: float, waiter: Waiter | None, *, grants: bool) -> None:
         """Nobody has answered yet."""
@@ -35,6 +35,7 @@ class Leasing:
         self.waiter = waiter
         self.grants = grants
         self.missing = 0
+        self.entry: Entry | None = None
         self.granted = False
         self.wrong_state = False
 
@@ -90,12 +91,20 @@ class LeaseCommands:
         return all(len(self._outboxes.of(place.rank).outstanding) < most for place in entry.replicas)
 
     def _command(self, entry: Entry, kind: CommandKind, argument: int, leasing: Leasing) -> None:
+        leasing.entry = entry
         for place in entry.replicas:
             command = self._outboxes.add(kind, place, entry, argument, is_lease=True)
             self._leasing[command.id] = leasing
-            leasing.missing += 1
+        leasing.missing += len(entry.replicas)
         count = self._counts.get(entry.key, 0)
-        self._counts[entry.key] = count + leasing.missing
+        if entry.replicas:
+            self._counts[entry.key] = count + len(entry.replicas)
+
+    def move(self, command: Command, listed: Entry | None) -> None:
+        """The object of a command is not listed any more: have the one that is, if one is, leased instead."""
+        leasing = self._leasing[command.id]
+        if listed is not None and leasing.entry is not listed:
+            self._command(listed, CommandKind(command.kind), command.argument, leasing)
 
     def pass_on(self, entry: Entry, left_s: float) -> None:
         """The ranks of an object keep what is left of a lease that was given on others."""

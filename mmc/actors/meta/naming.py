@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from mmc.actors.meta.copying import AT_ONCE, Copying
 from mmc.actors.meta.leasing import LeaseCommands
+from mmc.actors.meta.voids import Voids
 from mmc.cache.claims import Claims
 from mmc.cache.commands import Command, Outboxes
 from mmc.cache.leases import Leases
@@ -52,8 +53,7 @@ class Naming:
         self.outboxes = Outboxes(limits.command_repeat_ms / 1000)
         self.copying = Copying(self.names, self.outboxes, check_s, remembers=limits.repair)
         self._removing: dict[bytes, list[Waiter]] = {}
-        self._void: dict[int, Entry] = {}
-        self._awaiting_void: dict[bytes, list[Waiter]] = {}
+        self._voids = Voids()
         self._existed: set[bytes] = set()
         self._reported: dict[int, dict[int, int]] = {}
         self.leasing = LeaseCommands(limits, self.leases, self.outboxes)
@@ -90,7 +90,7 @@ class Naming:
 
         What is on its way out, since its claim is void, is not granted again: an object was there before it.
         """
-        if self._is_revoked(version):
+        if self._voids.has(version):
             return Code.EXISTS
         entry = self.names.get(key)
         if entry is None:
@@ -225,9 +225,10 @@ class Naming:
         A lease is a promise about the key, and outlives the object that it was first given for: the ranks
         of the other object are told to keep it, so that it outlives this service too.
         """
-        if self._is_revoked(version):
-            return Code.NOT_FOUND
         entry = self.names.get(key)
+        if self._voids.has(version):
+            self._keep_lease(entry, leased_until, now)
+            return Code.NOT_FOUND
         there = self.names.at(place.rank, place.record)
         other = None if there is entry else there
         if other is not None and not self._supersede(other, place, is_rank_s_word=True):
@@ -238,9 +239,7 @@ class Naming:
         if entry is not None:
             other_place = any(p.rank == place.rank and p != place for p in entry.replicas)
             if entry.version != version or other_place or entry.state is NameState.LEAVING:
-                if leased_until and entry.replicas:
-                    self.leases.add(key, 0, leased_until)
-                    self.leasing.pass_on(entry, leased_until - now)
+                self._keep_lease(entry, leased_until, now)
                 return Code.NOT_FOUND
             if place in entry.leaving:
                 return Code.NOT_FOUND
@@ -252,16 +251,17 @@ class Naming:
             self.leases.add(key, 0, leased_until)
         return Code.OK
 
+    def _keep_lease(self, entry: Entry | None, leased_until: float, now: float) -> None:
+        """What is leased goes: the object that is listed under its key, if one is, is leased in its place."""
+        if leased_until and entry is not None and entry.replicas:
+            self.leases.add(entry.key, 0, leased_until)
+            self.leasing.pass_on(entry, leased_until - now)
+
     def _displace(self, entry: Entry) -> None:
         """A claim is void; whatever was published under it is to go."""
         for claimed in entry.replicas:
             self._drop(entry, claimed)
-            command = self.outboxes.add(CommandKind.REVOKE, claimed, entry)
-            self._void[command.id] = entry
-
-    def _is_revoked(self, version: PackedVersion) -> bool:
-        """Whether this object version is a void claim's, on its way out."""
-        return bool(self._void) and any(void.version == version for void in self._void.values())
+            self._voids.add(self.outboxes.add(CommandKind.REVOKE, claimed, entry))
 
     def evict(self, victims: Iterable[tuple[Entry, Location]]) -> None:
         """Withdraw replicas and command their ranks to let go of them."""
@@ -290,8 +290,7 @@ class Naming:
 
     def _settle(self, command: Command, code: Code, now: float) -> None:
         entry, place = command.entry, command.place
-        if self._void.pop(command.id, None) is not None:
-            self._settle_void(entry.key)
+        if self._voids.settle(command):
             return
         if command.kind in (CommandKind.EVICT, CommandKind.REMOVE):
             self.evictions += command.kind == CommandKind.EVICT and code == Code.OK
@@ -305,17 +304,11 @@ class Naming:
         elif code == Code.NOT_FOUND:
             self._drop(entry, place)
         if command.is_lease:
+            listed = self.names.get(entry.key)
+            if listed is not entry:  # what was leased has made way for another, or has gone
+                self.leasing.move(command, listed)
+                code = Code.NOT_FOUND
             self.leasing.settle(command, code, now)
-
-    def _is_void(self, key: bytes) -> bool:
-        """Whether a void claim of this key may still be readable."""
-        return any(void.key == key for void in self._void.values())
-
-    def _settle_void(self, key: bytes) -> None:
-        """A void claim can be read no more, so that a removal of its key may be over now."""
-        if key in self._awaiting_void and not self._is_void(key):
-            for batch, index in self._awaiting_void.pop(key):
-                batch.settle(index, Code.OK)
 
     def _settle_departure(self, entry: Entry, place: Location, code: Code, now: float) -> None:
         """An eviction or a removal ended: gone, refused because of a lease, or not yet published."""
@@ -354,8 +347,8 @@ class Naming:
         existed = entry.key in self._existed
         self._existed.discard(entry.key)
         waiters = self._removing.pop(entry.key, ())
-        if waiters and self._is_void(entry.key):
-            self._awaiting_void.setdefault(entry.key, []).extend(waiters)
+        if waiters and self._voids.concern(entry.key):
+            self._voids.wait(entry.key, waiters)
             return
         for batch, index in waiters:
             batch.settle(index, Code.OK if existed or not was_claimed else Code.NOT_FOUND)
@@ -374,12 +367,17 @@ class Naming:
         """The rank is no member any more: what it held is gone."""
         self._reported.pop(rank, None)
         self.copying.lose_rank(rank)
-        for command in self.outboxes.drop_rank(rank):
-            self._settle(command, Code.NOT_FOUND, now)
+        commands = self.outboxes.drop_rank(rank)
+        for command in commands:
+            if not command.is_lease:
+                self._settle(command, Code.NOT_FOUND, now)
         for record, entry in list(self.names.on_rank(rank).items()):
             for place in (*entry.replicas, *entry.leaving):
                 if place[:2] == (rank, record):
                     self._drop(entry, place)
+        for command in commands:  # now that nothing is listed there, and a lease moves to what is
+            if command.is_lease:
+                self._settle(command, Code.NOT_FOUND, now)
 
     def check(self) -> None:
         """Invariants of the tables, and that every wait has a command that will end it."""

@@ -12,7 +12,7 @@ from mmc.identifiers import ANY_RANK
 from mmc.wire.codec import Header, decode_body, decode_header, encode
 from mmc.wire.operations import CommandKind, Message, PeerKind
 from mmc.wire.replies import Admitted, Claimed, Codes, Commands, Found, Welcome
-from mmc.wire.requests import Acknowledge, Claim, Hello, Join, Lookup, Remove, Report, Resync
+from mmc.wire.requests import Acknowledge, Claim, Hello, Join, Lease, Lookup, Remove, Report, Resync
 
 
 class Cluster:
@@ -45,20 +45,31 @@ class Cluster:
         self._sessions[route] = welcome.session
 
 
-@pytest.fixture
-def cluster() -> Cluster:
-    """A key is claimed in record 5, and then reported in record 3 with another version."""
+def claimed() -> Cluster:
+    """A key is claimed in record 5, and its rank has not reported."""
     cluster = Cluster()
     cluster.enter(b"rank", PeerKind.RANK, 1)
     cluster.enter(b"client", PeerKind.CLIENT, 2)
     admitted = cluster.tell(b"rank", Join(ANY_RANK, 0, 77, 1, 1 << 20, 32, "/p", "u", 0, 0))
     assert isinstance(admitted, Admitted)
-    claimed = cluster.tell(b"client", Claim(1, 1, (0,), (b"key",), (10,), (((0, 5, 2),),)))
-    assert isinstance(claimed, Claimed)
-    assert claimed.codes == (Code.OK,)
+    granted = cluster.tell(b"client", Claim(1, 1, (0,), (b"key",), (10,), (((0, 5, 2),),)))
+    assert isinstance(granted, Claimed)
+    assert granted.codes == (Code.OK,)
     cluster.term = admitted.term
-    found = Report((3,), (2,), ((1, 9, 9, 0),), (10,), (b"key",), (0,), admitted.term, last=True)
+    return cluster
+
+
+def report_older(cluster: Cluster) -> None:
+    """The rank reports an object of the key, of another version, in record 3."""
+    found = Report((3,), (2,), ((1, 9, 9, 0),), (10,), (b"key",), (0,), cluster.term, last=True)
     assert cluster.tell(b"rank", found) == Codes((0,))
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    """A key is claimed in record 5, and then reported in record 3 with another version."""
+    cluster = claimed()
+    report_older(cluster)
     return cluster
 
 
@@ -123,3 +134,33 @@ def test_a_void_claim_goes_although_it_was_leased(cluster: Cluster) -> None:
     assert isinstance(told, Commands)
     assert told.records == (5,)
     assert told.kinds == (CommandKind.REVOKE,)
+
+
+def test_a_lease_that_a_void_claim_was_given_moves_to_what_is_listed() -> None:
+    """It is granted when the ranks of the object that is listed have stored it, and not before."""
+    cluster = claimed()
+    assert cluster.tell(b"client", Lease((b"key",), 60_000)) is None
+    (on_its_way,) = commands(cluster).values()
+    report_older(cluster)
+    answers = len(cluster.heard[b"client"])
+    cluster.tell(b"rank", Acknowledge((on_its_way,), (0,)))
+    assert len(cluster.heard[b"client"]) == answers
+    told = cluster.tell(b"rank", Resync())
+    assert isinstance(told, Commands)
+    moved = dict(zip(told.kinds, zip(told.records, told.ids, strict=True), strict=True))
+    assert moved[CommandKind.LEASE][0] == 3
+    cluster.tell(b"rank", Acknowledge((moved[CommandKind.LEASE][1],), (0,)))
+    assert cluster.heard[b"client"][-1] == Codes((Code.OK,))
+    assert len(cluster.heard[b"client"]) == answers + 1
+
+
+def test_a_lease_of_what_is_revoked_is_passed_on(cluster: Cluster) -> None:
+    """Its rank reports the void claim, with its lease: what is listed keeps that."""
+    told = cluster.tell(b"rank", Resync())
+    assert isinstance(told, Commands)
+    found = Report((5,), (2,), told.versions, (10,), (b"key",), (60_000,), cluster.term, last=False)
+    assert cluster.tell(b"rank", found) == Codes((Code.NOT_FOUND,))
+    told = cluster.tell(b"rank", Resync())
+    assert isinstance(told, Commands)
+    assert (3, CommandKind.LEASE) in zip(told.records, told.kinds, strict=True)
+    assert cluster.tell(b"client", Remove((b"key",))) == Codes((Code.LEASED,))
