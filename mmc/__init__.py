@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmc.async_client import AsyncClient
     from mmc.client import Client
+    from mmc.config import load_config
     from mmc.embedded import embedded
     from mmc.errors import AlreadyExists, CacheError, Code, InvalidArgument, NotFound
     from mmc.failures import LastError, last_error
     from mmc.key_info import Direction, KeyInfo, Medium
+    from mmc.log import set_level
     from mmc.meta_main import MetaService
     from mmc.settings import LocalConfig, MetaConfig, ReplicateConfig
     from mmc.store import DistributedObjectStore
@@ -38,6 +40,8 @@ __all__ = [
     "ReplicateConfig",
     "embedded",
     "last_error",
+    "load_config",
+    "set_level",
 ]
 
 _HOMES = {
@@ -58,6 +62,8 @@ _HOMES = {
     "NotFound": "mmc.errors",
     "ReplicateConfig": "mmc.settings",
     "embedded": "mmc.embedded",
+    "load_config": "mmc.config",
+    "set_level": "mmc.log",
     "last_error": "mmc.failures",
 }
 _SUBMODULES = ("aio", "capi")
@@ -66,6 +72,8 @@ _SUBMODULES = ("aio", "capi")
 def __getattr__(name: str) -> object:
     if name in _SUBMODULES:
         return importlib.import_module(f"mmc.{name}")
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("mmc")
     if name not in _HOMES:
         raise AttributeError(f"module 'mmc' has no attribute {name!r}")
     value: object = getattr(importlib.import_module(_HOMES[name]), name)

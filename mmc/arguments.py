@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
-from mmc.errors import CacheError, Code, InvalidArgument
+from mmc.errors import CacheError, Code, InvalidArgument, shown
 from mmc.identifiers import MAX_REPLICAS, are_keys, as_bytes, encode_key, is_key
 
 if TYPE_CHECKING:
@@ -171,6 +171,15 @@ def match_values(
         except CacheError as error:
             keys.drop(len(matched), error.code)
     return matched
+
+
+def why_invalid(key: str | bytes) -> InvalidArgument:
+    """Why an object cannot be stored: its key is none, or else it has no bytes."""
+    try:
+        encode_key(key)
+    except InvalidArgument as wrong:
+        return wrong
+    return InvalidArgument(f"{shown(key)}: an object has at least one byte")
 
 
 def checked(check: Callable[..., T], *arguments: object) -> T:

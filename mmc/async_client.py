@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from mmc.actors.client import asking, draining
 from mmc.actors.client.listing import Listing, list_keys
-from mmc.actors.client.reading import await_ranks, pin
-from mmc.arguments import seconds_of
+from mmc.actors.client.reading import await_rank, await_ranks, pin
+from mmc.arguments import seconds_of, why_invalid
 from mmc.config import load_config
 from mmc.connection import Connection
 from mmc.errors import Code, error_for, raise_for
@@ -128,7 +128,10 @@ class AsyncClient:
     ) -> None:
         """Store an object; as :meth:`Client.put`."""
         plan = PutPlan([key], [value], replicas, preferred_ranks)
-        raise_for((await self.carry_out(plan, timeout))[0], key)
+        code = (await self.carry_out(plan, timeout))[0]
+        if code == Code.INVALID_ARGUMENT:
+            raise why_invalid(key)
+        raise_for(code, key)
 
     async def put_batch(
         self,
@@ -157,6 +160,14 @@ class AsyncClient:
         plan = ReadPlan(keys)
         await self.carry_out(plan, timeout)
         return plan.contents()
+
+    async def read_batch(
+        self, keys: Sequence[str | bytes], *, timeout: float | None = None
+    ) -> tuple[list[bytes | None], list[Code]]:
+        """Copies of objects, and a code for each; as :meth:`Client.read_batch`."""
+        plan = ReadPlan(keys)
+        codes = await self.carry_out(plan, timeout)
+        return plan.contents(), codes
 
     async def get_into(
         self,
@@ -280,6 +291,10 @@ class AsyncClient:
     async def wait_for_ranks(self, count: int, *, timeout: float | None = None) -> None:
         """Wait until ``count`` ranks of this host are live; as :meth:`Client.wait_for_ranks`."""
         raise_for(await self._run(partial(await_ranks, count=count), timeout), f"{count} ranks")
+
+    async def wait_for_rank(self, rank: int, *, timeout: float | None = None) -> None:
+        """Wait until this rank of this host is live; as :meth:`Client.wait_for_rank`."""
+        raise_for(await self._run(partial(await_rank, rank=rank), timeout), f"rank {rank}")
 
     async def close(self) -> None:
         """Give back what is reserved and end the session; nothing happens the second time."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mmc.actors.client import asking
 from mmc.actors.client.listing import Listing, list_keys
-from mmc.arguments import seconds_of
+from mmc.arguments import seconds_of, why_invalid
 from mmc.client_life import ClientLife
 from mmc.errors import Code, error_for
 from mmc.identifiers import as_bytes, encode_key
@@ -55,6 +55,8 @@ class Client(ClientLife):
         codes = self.put_batch(
             [key], [value], replicas=replicas, preferred_ranks=preferred_ranks, timeout=timeout
         )
+        if codes[0] == Code.INVALID_ARGUMENT:
+            raise why_invalid(key)
         self.check(codes[0], key)
 
     def put_batch(

@@ -12,7 +12,7 @@ from mmc.arguments import seconds_of
 from mmc.config import load_config
 from mmc.connection import Connection
 from mmc.errors import Code, error_for, raise_for
-from mmc.identifiers import ANY_RANK
+from mmc.identifiers import ANY_RANK, encode_key
 from mmc.wire.operations import DrainAct
 from mmc.zeromq.clock import access_clock, now
 
@@ -201,6 +201,8 @@ class ClientLife:
         Raises:
             CacheError: of that code.
         """
+        if code == Code.INVALID_ARGUMENT:
+            encode_key(about)  # says what is wrong with it
         if code != Code.OK:
             raise self.connection.error(code, about)
 

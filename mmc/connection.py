@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmc.actors.client import ClientActor
 from mmc.descriptors import require_descriptors
-from mmc.errors import CacheError, Code, error_for
+from mmc.errors import CacheError, Code, error_for, shown
 from mmc.log import get_log
 from mmc.populating import Populating
 from mmc.segments.directory import boot_id, obstacle_of, open_shared
@@ -163,7 +163,7 @@ class Connection:
 
     def error(self, code: Code, about: str | bytes) -> CacheError:
         """The exception of a code, with what may be in the way on this host."""
-        error = error_for(code, about if isinstance(about, str) else repr(about))
+        error = error_for(code, shown(about))
         if code in (Code.NO_SUCH_RANK, Code.UNREACHABLE) and (obstacle := self.obstacle()):
             return CacheError(f"{error.sentence}; {obstacle}", code)
         return error

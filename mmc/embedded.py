@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 from typing import TYPE_CHECKING
 
 from mmc.client import Client
@@ -35,10 +37,22 @@ def embedded(dram: str | int | None = None, *, ranks: int = 1, config: Config | 
     if dram is not None:
         used = with_local(used, dram=str(dram))
     cluster = EmbeddedCluster(used, ranks)
+    process = os.getpid()
+
+    def close() -> None:
+        """A program that ends leaves no memory behind; its forked children leave it alone."""
+        if os.getpid() == process:
+            client.close()
+
+    def stop() -> None:
+        atexit.unregister(close)
+        cluster.stop()
+
     try:
-        client = Client(cluster.meta_url, used, context=cluster.context, on_close=cluster.stop)
+        client = Client(cluster.meta_url, used, context=cluster.context, on_close=stop)
         client.wait_for_ranks(ranks)
     except BaseException:  # boundary: clears away and raises again
         cluster.stop()
         raise
+    atexit.register(close)
     return client

@@ -119,7 +119,7 @@ SENTENCES: dict[Code, str] = {
     Code.NOT_FOUND: "there is no such object",
     Code.NOT_SET_UP: "neither set up nor configured",
     Code.DUPLICATE_SEQUENCE: "this sequence number was already used",
-    Code.UNKNOWN_SEQUENCE: "this sequence number is unknown; whether the request ran is settled",
+    Code.UNKNOWN_SEQUENCE: "this sequence number is not known, nor whether the request ran",
     Code.ALREADY_COMPLETED: "already completed",
     Code.TOO_LARGE: "larger than the pool",
     Code.UNREACHABLE: "a rank that may hold the object cannot be reached",
@@ -135,11 +135,21 @@ SENTENCES: dict[Code, str] = {
 }
 
 
+_SHOWN = 80
+
+
+def shown(about: str | bytes) -> str:
+    """A key, or what else an error is about, in a sentence: never a megabyte of it."""
+    told = about if isinstance(about, str) else repr(about)
+    told = told if told.isprintable() else repr(told)
+    return told if len(told) <= _SHOWN else f"{told[: _SHOWN - 3]}..."
+
+
 def error_for(code: int, about: str) -> CacheError:
     """The exception for a code; ``about`` names the key or call it concerns."""
     known = Code(code)
     kind = _BY_CODE.get(known, CacheError)
-    return kind(f"{about}: {SENTENCES[known]}", known)
+    return kind(f"{shown(about)}: {SENTENCES[known]}", known)
 
 
 def raise_for(code: Code, about: str | bytes) -> None:
@@ -149,4 +159,4 @@ def raise_for(code: Code, about: str | bytes) -> None:
         CacheError: of that code.
     """
     if code != Code.OK:
-        raise error_for(code, about if isinstance(about, str) else repr(about))
+        raise error_for(code, shown(about))

@@ -39,7 +39,7 @@ def require_matplotlib() -> None:
         import_module("matplotlib.figure")
     except ModuleNotFoundError as missing:
         raise BenchError(
-            f"--plots needs {missing.name}, which is missing: pip install 'mmc[bench]'"
+            f"--plots needs {missing.name}, which is missing: pip install -e '.[bench]'"
         ) from None
 
 

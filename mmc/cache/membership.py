@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from mmc.errors import AlreadyExists, Code, error_for
+from mmc.errors import AlreadyExists, CacheError, Code, error_for
 from mmc.identifiers import ANY_RANK, Member, Term
 
 if TYPE_CHECKING:
@@ -218,7 +218,10 @@ class MembershipTable:
                 return rank
         if wanted.rank != ANY_RANK:
             if wanted.rank >= self._ranks_max:
-                raise error_for(Code.TOO_LARGE, f"rank {wanted.rank} of at most {self._ranks_max}")
+                sentence = (
+                    f"rank {wanted.rank}: a cluster has ranks 0 to {self._ranks_max - 1} (meta.ranks_max)"
+                )
+                raise CacheError(sentence, Code.TOO_LARGE)
             taken = self._peers.get(wanted.rank)
             if taken is not None and taken.member.state != MemberState.SUSPECT:
                 raise AlreadyExists(

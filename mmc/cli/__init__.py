@@ -20,6 +20,8 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         if missing.name not in ("typer", "rich", "click"):
             raise
-        sys.stderr.write("mmc: the command line needs an extra: pip install 'mmc[cli]'\n")
+        sys.stderr.write(
+            "mmc: the command line needs an extra: pip install -e '.[cli]', where MemCache was cloned\n"
+        )
         sys.exit(1)
     app(prog_name="mmc")

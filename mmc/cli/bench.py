@@ -40,7 +40,9 @@ def bench(
         str, typer.Option(metavar="FILE", help="Replay a request trace instead; takes --dram and --json.")
     ] = "",
     json_file: Annotated[str, typer.Option("--json", metavar="FILE", help="Write everything as JSON.")] = "",
-    plots: Annotated[str, typer.Option(metavar="DIR", help="Draw pictures; needs mmc[bench].")] = "",
+    plots: Annotated[
+        str, typer.Option(metavar="DIR", help="Draw pictures; needs matplotlib, of the extra bench.")
+    ] = "",
 ) -> None:
     """Measure this cache, the floors, and the peers that scripts/peers installs, by turns."""
     settings = settings_of(only, rounds, keys, ranks, dram, quick=quick, peers=peers)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -58,6 +60,17 @@ class _Commands(TyperGroup):
 app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
+def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        typer.echo(f"mmc {version('mmc')}")
+        raise typer.Exit
+
+
 @app.callback()
-def mmc() -> None:
+def mmc(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
     """MemCache: a distributed in-memory cache for the KV blocks of LLM inference."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mmc.client import Client
-from mmc.errors import CannotCreate
+from mmc.errors import CannotCreate, InvalidArgument
 from mmc.http.facts import Cluster
 from mmc.log import get_log
 from mmc.process import stop_on_signals, stop_with_parent, tell_ready
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mmc.services.launch import LaunchOptions
 
 _BACKLOG = 128
+_PORT = 8000
 
 
 class HttpServer:
@@ -40,7 +41,9 @@ class HttpServer:
 
             from mmc.http.routes import make_app  # noqa: PLC0415 - the extra may be missing
         except ModuleNotFoundError:
-            raise CannotCreate("HTTP needs an extra: pip install 'mmc[http]'") from None
+            raise CannotCreate(
+                "HTTP needs an extra: pip install -e '.[http]', where MemCache was cloned"
+            ) from None
         self._socket = listening
         host, port = listening.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -65,10 +68,16 @@ def listen_at(url: str) -> socket.socket:
     """A socket that listens there; port 0 is any.
 
     Raises:
+        InvalidArgument: -3000, it is no http URL.
         CannotCreate: -3002, the address is in use or not ours; names URL and setting.
     """
-    parts = urlsplit(url)
-    host, port = parts.hostname or "127.0.0.1", parts.port if parts.port is not None else 8000
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port if parts.port is not None else _PORT
+    except ValueError as wrong:
+        raise InvalidArgument(f"metrics_url {url}: {str(wrong).lower()}") from None
+    if parts.scheme != "http" or not host:
+        raise InvalidArgument(f"metrics_url {url}: not like http://127.0.0.1:{_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from mmc.errors import SENTENCES, CacheError, CannotCreate, Code, error_for
 from mmc.identifiers import ANY_RANK
 from mmc.log import get_log
 from mmc.segments.directory import SegmentDirectory, boot_id
-from mmc.segments.layout import difference
+from mmc.segments.layout import AT_CLOSING, AT_TERM, difference
 from mmc.segments.lockfile import CLIENT_LOCKS, HolderWatch
 from mmc.services.data_door import DataDoor
 from mmc.services.mover import Mover
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _SLOTS = 1024
 _LEAVING_S = 0.5
 _MARGIN_S = 3.0
+_TOLD_S = 5.0
+"""A service that is not admitted after so long says what it waits for."""
 _SWEEP_S = 60.0
 """So often a service looks for lock files of the dead: a client that it has met it removes at once."""
 
@@ -141,6 +144,8 @@ class LocalServer:
         self.actor = self._make_actor(config, directory, layout, pool, rank)
         self._mover = self._make_mover(config, meta_url, context, events_url)
         self._started = now()
+        self._told_s = _TOLD_S
+        self._meta_url = meta_url
         self._patience = config.meta.suspect_ms / 1000 + _MARGIN_S
         self._on_live: Callable[[], None] | None = None
         self._was_live = False
@@ -221,7 +226,11 @@ class LocalServer:
     def _look(self) -> None:
         """Look after the segment, and now and then for the lock files of clients that no rank has met."""
         self._look_at_segment()
-        if (moment := now()) >= self._sweep_at:
+        moment = now()
+        if not self._was_live and moment - self._started >= self._told_s:
+            self._told_s = math.inf
+            self._log.warning("no answer from the meta service yet", meta_service_url=self._meta_url)
+        if moment >= self._sweep_at:
             self._sweep_at = moment + _SWEEP_S
             self._tell_removed(self._directory.sweep(only=CLIENT_LOCKS))
 
@@ -261,13 +270,19 @@ class LocalServer:
         finally:
             self._mover.close()
             self._door.close()
-            self._owned.release(keep=self._keep or not has_ended)
+            self._owned.release(keep=(self._keep or not has_ended) and not self._was_never_a_member())
             self._watch.close()
             self._reactor.close()
             if self._owned_context is not None:
                 self._owned_context.term()
         if self.failure is not None:
             raise self.failure
+
+    def _was_never_a_member(self) -> bool:
+        """Whether it was refused with a new segment: nobody will come back for that."""
+        segment = self._owned.segment
+        is_refused = self.failure is not None and self.actor.term == 0 and not segment.is_lost
+        return is_refused and not segment.words[AT_TERM] and not segment.words[AT_CLOSING]
 
     def _is_to_leave(self) -> bool:
         """Whether nothing of this rank will be there any more: what it held is gone at once for everybody."""

@@ -88,7 +88,7 @@ def save_plot(curves: Curves, path: Path) -> str:
     try:
         from matplotlib.figure import Figure  # type: ignore[import-not-found, unused-ignore] # noqa: PLC0415 - an extra
     except ImportError:
-        return "no plot: matplotlib is missing, pip install 'mmc[bench]'"
+        return "no plot: matplotlib is missing, pip install -e '.[bench]'"
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     for name, values in sorted(curves.series.items()):

@@ -43,7 +43,7 @@ def main() -> int:
         import_module(f"tests.fuzz.{targets[0]}_target").run(Path(arguments.replay).read_bytes())
         return 0
     if importlib.util.find_spec("atheris") is None:
-        parser.error("this needs atheris: pip install 'mmc[fuzz]'")
+        parser.error("this needs atheris: pip install -e '.[fuzz]'")
     findings = sum([fuzz(target, arguments.seconds, keeps=arguments.keep) for target in targets])
     print(f"{len(targets)} targets, {findings} findings")
     return min(findings, 1)

@@ -1,6 +1,7 @@
-"""Lock files of clients that died before any rank had met them."""
+"""Lock files that stay behind: of clients that no rank has met, and of those that close meanwhile."""
 
 from pathlib import Path
+from threading import Event, Thread, current_thread
 
 import pytest
 
@@ -8,7 +9,7 @@ import mmc
 from mmc.segments.lockfile import ClientLock, client_lock_name
 from mmc.services import local_service
 from mmc.zeromq.chance import random63
-from tests.integration.processes import run_python, wait_until
+from tests.integration.processes import Cluster, run_python, wait_until
 
 SHM = Path("/dev/shm")
 HOLDER = """
@@ -39,3 +40,39 @@ def test_a_service_removes_them_while_it_runs(monkeypatch: pytest.MonkeyPatch) -
     finally:
         living.release()
         left.unlink(missing_ok=True)
+
+
+def test_a_view_that_is_refused_by_the_closing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the last to let go of the lock file, when the client was closed while it opened."""
+    opening, closed = Event(), Event()
+
+    class Slow(set[object]):
+        """Another thread has its turn when a view was added."""
+
+        def add(self, view: object) -> None:
+            super().add(view)
+            if current_thread().name == "viewer":
+                opening.set()
+                closed.wait(10)
+
+    refused: list[mmc.CacheError] = []
+
+    def open_view() -> None:
+        try:
+            client.view("k")
+        except mmc.CacheError as error:
+            refused.append(error)
+
+    with Cluster(1) as cluster:
+        client = cluster.client()
+        client.put("k", b"v")
+        monkeypatch.setattr(client.connection, "_views", Slow())
+        (lock,) = SHM.glob(f"*{client.connection.client:016x}*")
+        viewer = Thread(target=open_view, name="viewer")
+        viewer.start()
+        assert opening.wait(10)
+        client.close()
+        closed.set()
+        viewer.join(10)
+        assert [error.code for error in refused] == [mmc.Code.CLIENT_CLOSED]
+        assert not lock.exists()

@@ -104,7 +104,7 @@ def test_a_suspect_s_number_can_be_taken_over(table: MembershipTable) -> None:
 @pytest.mark.parametrize("rank", [4, 1000])
 def test_a_rank_number_has_a_limit(table: MembershipTable, rank: int) -> None:
     """A number beyond the largest cluster is refused with -3013."""
-    with pytest.raises(CacheError, match=f"rank {rank} of at most 4") as caught:
+    with pytest.raises(CacheError, match=f"rank {rank}: a cluster has ranks 0 to 3") as caught:
         admit(table, 11, rank)
     assert caught.value.code is Code.TOO_LARGE
 
