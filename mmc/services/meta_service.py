@@ -12,6 +12,7 @@ from mmc.actors.meta.roster import is_membership
 from mmc.descriptors import explained
 from mmc.errors import CannotCreate
 from mmc.log import audit_writer, get_log
+from mmc.services.sole import SolePlace
 from mmc.zeromq.addresses import reachable
 from mmc.zeromq.chance import random63
 from mmc.zeromq.clock import now
@@ -117,14 +118,17 @@ class MetaServer:
         """``events_url`` is where clients and ranks hear events; they are told of it.
 
         Raises:
-            CacheError: -3000 a URL is none; -3002 ``state_dir`` cannot be used.
+            CacheError: -3000 a URL is none; -3002 ``state_dir`` cannot be used; -3006 another meta service
+                serves behind that broker.
         """
         members = self.members = MembersFile(state_dir)
+        backend = reachable(backend_url)
+        self._place = SolePlace(backend)
         self._owned = new_context() if context is None else None
         used = context or self._owned
         assert used is not None
         requests = make_socket(used, DEALER, config.wire, config.broker)
-        connect(requests, reachable(backend_url), "backend_url")
+        connect(requests, backend, "backend_url")
         publisher = make_socket(used, PUB, config.wire, config.broker)
         connect(publisher, reachable(publish_url), "publish_url")
         self.actor = MetaActor(
@@ -146,6 +150,7 @@ class MetaServer:
             self._reactor.run(self.actor.start())
         finally:
             self._reactor.close()
+            self._place.leave()
             if self._owned is not None:
                 self._owned.term()
 

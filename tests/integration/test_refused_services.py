@@ -1,10 +1,11 @@
-"""Ranks that are not admitted, and programs that end without a word: no memory stays behind."""
+"""Services that are not admitted, and programs that end without a word: nothing stays behind."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.processes import Cluster
+from tests.integration.processes import Cluster, wait_until
 
 _MMC = (sys.executable, "-m", "mmc.cli")
 _SHM = Path("/dev/shm")
@@ -21,6 +22,27 @@ def test_a_rank_that_is_refused_leaves_no_segment() -> None:
         assert "ranks 0 to 1023" in ended.stderr
         port = cluster.meta_url.rpartition(":")[2]
         assert list(_SHM.glob(f"mmc-*{port}-2000.*")) == []
+
+
+def test_a_second_meta_service_is_refused() -> None:
+    """The broker would give each of them half of the requests; the first has an epoch to itself."""
+    with Cluster(1) as cluster, cluster.client() as client:
+        client.put("k", b"v")
+        options = cluster.meta.options
+        second = subprocess.run(
+            [*_MMC, "meta", "--backend-url", options.backend_url, "--publish-url", options.publish_url],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert second.returncode == 1
+        assert "-3006" in second.stderr
+        assert "another meta service" in second.stderr
+        assert dict(client.status().counters)["epoch"] == 1
+        cluster.meta.signal(signal.SIGKILL)
+        cluster.meta.process.wait(10)
+        cluster.meta.start()
+        wait_until(
+            lambda: client.put_batch(["l"], [b"v"], timeout=5)[0] in (0, -3006), "the place is free again"
+        )
 
 
 def test_a_rank_that_hears_nobody_says_so() -> None:
