@@ -24,7 +24,8 @@ from tests.simulation.history import SMALLEST, Act
 REST: tuple[str, object] = ("", None)
 _CALLS_S = 150.0
 _REST_S = 40.0
-_CALL_S = 5.0
+_CALL_S = 20.0
+"""So long a call may take at rest: where windows are small, an object comes a few bytes at a time."""
 _ASLEEP_S = 100.0
 _RECOVERY_S = 5.0
 _OUTAGE_S = 1.0
