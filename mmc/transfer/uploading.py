@@ -104,8 +104,10 @@ class Uploading:
         first.until = until
         return first
 
-    def landing(self) -> _Step:
-        """Send the bytes of what was granted."""
+    def landing(self) -> _Step | None:
+        """Send the bytes of what was granted, if anything was."""
+        if not self._open:
+            return None
         size = sum(self._drafts[position].size for position in self._open)
         return _Step(self, self._land, (), size=size)
 

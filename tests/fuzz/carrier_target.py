@@ -208,7 +208,9 @@ class CarrierScene:
         upload = Uploading(self._member, drafts, pieces, until, kept, self._count)
         self._carry(upload.beginning(until), partial(self._begun, len(drafts)))
         self._judge(upload.codes)
-        self._step(upload, upload.landing())
+        landing = upload.landing()
+        if landing is not None:
+            self._step(upload, landing)
         sound = [at for at, code in enumerate(upload.codes) if code == Code.OK and not choices.is_rare(4)]
         if sound:
             self._step(upload, upload.publishing(sound, 1), len(sound))

@@ -322,7 +322,9 @@ class DataScene:
         stream = Stream(peer.there.as_socket(), LIMITS.step_bytes)
         self._carry(upload.beginning(until), stream, until)
         if upload.codes[0] == Code.OK:
-            self._carry(upload.landing(), stream, until)
+            landing = upload.landing()
+            assert landing is not None
+            self._carry(landing, stream, until)
         if upload.codes[0] == Code.OK:
             self._carry(upload.publishing([0], self.rank.actor.term), stream, until)
         code = upload.codes[0]

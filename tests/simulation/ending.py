@@ -75,7 +75,9 @@ class Ending:
         self._await(self._is_whole, _REST_S, "all space comes back in one piece (S6)")
 
     def _end_drains(self) -> None:
-        """Every rank takes objects again."""
+        """Every rank takes objects again, once no request to drain is on its way any more."""
+        if self._world.counts["drain"]:
+            self._world.run_for(_STILL_S)
         client = self._cluster.living_clients()[0]
         peers = self._cluster.meta.actor.roster.table.peers()
         for rank in [peer.member.rank for peer in peers if peer.drains]:

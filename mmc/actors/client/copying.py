@@ -277,7 +277,7 @@ class _Copying:
         uploads = [carrier.upload(member, part, pieces, self._deadline) for part in parts]
         self._uploads += uploads
         yield from self._do([upload.beginning(self._deadline) for upload in uploads])
-        yield from self._do([upload.landing() for upload in uploads])
+        yield from self._do([errand for upload in uploads if (errand := upload.landing()) is not None])
         at = {
             draft.key: (upload, position)
             for upload, part in zip(uploads, parts, strict=True)

@@ -115,8 +115,8 @@ class Upload(Protocol):
         """Have records reserved, by a time, and versions stored in them."""
         ...
 
-    def landing(self) -> Errand:
-        """Send the bytes of what was granted."""
+    def landing(self) -> Errand | None:
+        """Send the bytes of what was granted; None if nothing was."""
         ...
 
     def publishing(self, positions: Sequence[int], term: int) -> Errand:

@@ -229,7 +229,8 @@ class _Sending:
         claims = [begun[at : at + most] for at in range(0, len(begun), most)]
         tickets = [claim(self._client, drafts, self._deadline) for drafts in claims]
         if tickets:
-            yield from self._do([upload.landing() for upload in every], self._copies(begun))
+            landing = [errand for upload in every if (errand := upload.landing()) is not None]
+            yield from self._do(landing, self._copies(begun))
         for drafts, ticket in zip(claims, tickets, strict=True):
             yield from follow_claim(self._client, drafts, ticket, self._deadline, _publish)
         yield from self._do([errand for upload in every if (errand := upload.abandoning()) is not None])

@@ -68,7 +68,9 @@ def test_a_put_is_three_messages_and_two_answers(size: int) -> None:
         counted.__setitem__,
     )
     Exchange([upload.beginning(now() + PATIENCE_S)], connections, LIMITS, now).perform()
-    Exchange([upload.landing()], connections, LIMITS, now).perform()
+    landing = upload.landing()
+    assert landing is not None
+    Exchange([landing], connections, LIMITS, now).perform()
     Exchange([upload.publishing([0], 9)], connections, LIMITS, now).perform()
     upload.end()
     server.join(PATIENCE_S)
@@ -82,3 +84,19 @@ def test_a_put_is_three_messages_and_two_answers(size: int) -> None:
     assert server.content == content
     connections.close()
     server.listening.close()
+
+
+def test_where_nothing_was_granted_nothing_is_sent() -> None:
+    """Digests of nothing would end the connection: its server does not wait for any."""
+    member = Member(0, 0, 0, 77, 1, 1, "/p", "u", "tcp://127.0.0.1:9")
+    draft = Draft(b"k", ObjectVersion(1, 2, 3, 0), 8)
+    connections = Connections(LIMITS, now)
+    upload = Uploading(
+        member, [draft], {b"k": [memoryview(bytes(8))]}, now() + 0.1, connections, lambda _name, _amount: None
+    )
+    Exchange([upload.beginning(now() + 0.1)], connections, LIMITS, now).perform()
+    assert upload.codes == [Code.UNREACHABLE]
+    assert upload.landing() is None
+    assert upload.abandoning() is None
+    upload.end()
+    connections.close()
