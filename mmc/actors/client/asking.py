@@ -135,7 +135,7 @@ def locate(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Opera
             answer: Hit | Far | Code | None = _read_place(client, keys[position], row)
             if answer == Code.UNREACHABLE and (far := _elsewhere(client, row)):
                 if row.code == Code.WRONG_STATE:
-                    within = all(_is_within_reach(client, place.rank) for place in row.places)
+                    within = all(_can_tell(client, place) for place in row.places)
                     claimed.append((position, far, within))
                     continue
                 answer = far
@@ -161,6 +161,12 @@ def locate(client: ClientActor, keys: Sequence[bytes], deadline: float) -> Opera
 
 def _is_within_reach(client: ClientActor, rank: int) -> bool:
     return rank in client.ranks or (client.is_view_current and client.far_member(rank) is not None)
+
+
+def _can_tell(client: ClientActor, place: Location) -> bool:
+    """Whether it can be seen if a record is published: not in a segment of this host that is dead."""
+    handle = client.ranks.get(place.rank)
+    return _is_in(handle.segment, place.record) if handle else _is_within_reach(client, place.rank)
 
 
 def _elsewhere(client: ClientActor, row: Row) -> Far | None:
