@@ -128,6 +128,18 @@ class Cluster:
         ``config`` names a file with other settings for every service.
         """
         self.directory = tempfile.TemporaryDirectory(prefix="mmc-test-")
+        self.config = config
+        self.others: list[Service] = []
+        self.locals: list[Service] = []
+        self._clients: list[Client] = []
+        self._services: list[Service] = []
+        try:
+            self._start(ranks, dram, events_url, config)
+        except BaseException:  # boundary: clears away and raises again
+            self._end()
+            raise
+
+    def _start(self, ranks: int, dram: str, events_url: str, config: str) -> None:
         here = self.directory.name
         self.broker = Service(
             "broker",
@@ -139,6 +151,7 @@ class Cluster:
                 config=config,
             ),
         )
+        self._services.append(self.broker)
         urls = self.broker.facts
         self.meta_url = urls["meta_url"]
         self.events_url = urls["events_url"]
@@ -153,12 +166,9 @@ class Cluster:
                 config=config,
             ),
         )
-        self.config = config
-        self.others: list[Service] = []
-        self.locals = [
-            Service("local", replace(self._local_options(dram), rank=rank)) for rank in range(ranks)
-        ]
-        self._clients: list[Client] = []
+        self._services.append(self.meta)
+        for rank in range(ranks):
+            self.locals.append(Service("local", replace(self._local_options(dram), rank=rank)))
 
     def _local_options(self, dram: str) -> LaunchOptions:
         return LaunchOptions(
@@ -191,6 +201,11 @@ class Cluster:
         self._clients.append(client)
         return client
 
+    def _end(self) -> None:
+        for service in (*self.others, *self.locals, *reversed(self._services)):
+            service.end()
+        self.directory.cleanup()
+
     def rank_counters(self, client: Client) -> dict[int, dict[str, int]]:
         """The counters of each rank."""
         return {rank: dict(pairs) for rank, pairs in client.status().ranks}
@@ -208,9 +223,7 @@ class Cluster:
         """Stop everything, and see that nothing is left in shared memory."""
         for client in self._clients:
             client.close()
-        for service in (*self.others, *self.locals, self.meta, self.broker):
-            service.end()
-        self.directory.cleanup()
+        self._end()
         left = [path.name for path in Path("/dev/shm").glob(f"mmc-{self.pool}*")]
         assert not left, left
 
