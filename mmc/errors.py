@@ -149,7 +149,7 @@ def error_for(code: int, about: str) -> CacheError:
     """The exception for a code; ``about`` names the key or call it concerns."""
     known = Code(code)
     kind = _BY_CODE.get(known, CacheError)
-    return kind(f"{shown(about)}: {SENTENCES[known]}", known)
+    return kind(f"{about}: {SENTENCES[known]}", known)
 
 
 def raise_for(code: Code, about: str | bytes) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mmc.wire.replies import Commands
 
 _LEASE_PERCENT = 101
+_REMEMBERED = 64
+"""So many orders to lease one record are told apart, however late they come."""
 _LONGEST_MS = 1 << 40
 _REMOVALS = (CommandKind.EVICT, CommandKind.REMOVE, CommandKind.REVOKE)
 
@@ -60,13 +62,44 @@ def orders_of(commands: Commands) -> Iterator[Order]:
         yield Order(number, kind, record, generation, ObjectVersion(*version), argument)
 
 
+class _LeaseOrders:
+    """Which orders to lease one record have been carried out, and up to which an end has made them void.
+
+    They may be heard in any order, and again: each counts once, and none that is older than an end.
+    """
+
+    __slots__ = ("_done", "_void")
+
+    def __init__(self) -> None:
+        self._done: set[int] = set()
+        self._void = 0
+
+    def begins(self, number: int) -> bool:
+        """Whether a lease is to be stored."""
+        if number <= self._void or number in self._done:
+            return False
+        self._done.add(number)
+        if len(self._done) > _REMEMBERED:
+            self._void = min(self._done)
+            self._done.discard(self._void)
+        return True
+
+    def ends(self, number: int) -> bool:
+        """Whether an end is to be stored: no later lease was."""
+        if number <= max(self._done, default=self._void):
+            return False
+        self._void = number
+        self._done.clear()
+        return True
+
+
 class Obedience:
     """Carries out commands on a keeper's records."""
 
     def __init__(self, keeper: Keeper) -> None:
         """No lease command has been seen yet."""
         self._keeper = keeper
-        self._last_lease: dict[int, int] = {}
+        self._leases: dict[int, _LeaseOrders] = {}
         self._decided: dict[tuple[int, bool], tuple[int, Code]] = {}
         self._epoch = 0
         self.evictions = 0
@@ -75,7 +108,7 @@ class Obedience:
         """Commands of another epoch are numbered anew."""
         if epoch != self._epoch:
             self._epoch = epoch
-            self._last_lease.clear()
+            self._leases.clear()
             self._decided.clear()
 
     def carry_out(self, commands: Commands, now_ms: int) -> list[Outcome]:
@@ -129,12 +162,13 @@ class Obedience:
             if order.kind != CommandKind.REVOKE and records.lease_of(segment, record) > now_ms:
                 return Code.LEASED
             doomed[record] = order.id
-            self._last_lease.pop(record, None)
+            self._leases.pop(record, None)
             self.evictions += order.kind == CommandKind.EVICT
         elif order.kind in (CommandKind.LEASE, CommandKind.UNLEASE):
-            if order.id <= self._last_lease.get(record, 0):
+            seen = self._leases.setdefault(record, _LeaseOrders())
+            is_new = seen.begins(order.id) if order.kind == CommandKind.LEASE else seen.ends(order.id)
+            if not is_new:
                 return Code.OK
-            self._last_lease[record] = order.id
             until = (
                 now_ms + min(order.argument, _LONGEST_MS) * _LEASE_PERCENT // 100 + 1 if order.argument else 0
             )
