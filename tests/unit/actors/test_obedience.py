@@ -10,8 +10,8 @@ from mmc.wire.replies import Commands
 from tests.heap import TERM, heap_segment, store
 
 
-def test_only_a_void_claim_is_removed_although_it_is_leased() -> None:
-    """An eviction and a removal are refused; what a void claim published would stay, listed nowhere."""
+def with_an_object() -> tuple[Keeper, int]:
+    """A rank that has taken over one object, and the record of that."""
     segment = heap_segment()
     keeper = Keeper(segment, load_config().local)
     holder = keeper.attach(7)
@@ -20,6 +20,13 @@ def test_only_a_void_claim_is_removed_although_it_is_leased() -> None:
     assert record is not None
     store(segment, record, b"key", 64)
     assert keeper.adopt(record)
+    return keeper, record
+
+
+def test_only_a_void_claim_is_removed_although_it_is_leased() -> None:
+    """An eviction and a removal are refused; what a void claim published would stay, listed nowhere."""
+    keeper, record = with_an_object()
+    segment = keeper.segment
     records.store_lease(segment, record, 5_000)
     version = records.version_of(segment, record)
     assert version is not None
@@ -41,14 +48,8 @@ def test_only_a_void_claim_is_removed_although_it_is_leased() -> None:
 
 def test_leases_count_in_whatever_order_they_are_heard() -> None:
     """The longest holds, each counts once, and none that is older than the end of all."""
-    segment = heap_segment()
-    keeper = Keeper(segment, load_config().local)
-    holder = keeper.attach(7)
-    assert holder is not None
-    record = keeper.reserve(holder, 64, grant=1)
-    assert record is not None
-    store(segment, record, b"key", 64)
-    assert keeper.adopt(record)
+    keeper, record = with_an_object()
+    segment = keeper.segment
     version = records.version_of(segment, record)
     assert version is not None
     generation = records.generation_of(segment, record)
