@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,21 +13,26 @@ from mmc.errors import Code
 from mmc.zeromq.clock import access_clock, now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from mmc.connection import Connection
+
+_OCTET = np.dtype(np.uint8)
 
 
 class _Window(np.ndarray):
     """The bytes of a view: whatever is made of them keeps this alive, and its end is the end of the pin."""
 
-    ending: Callable[[], None] | None = None
+    __slots__ = ("connection", "opened", "pinned")
+    connection: Connection
+    opened: object
+    pinned: Pinned | bytes
 
     def __del__(self) -> None:
-        """Runs wherever the last use goes, and waits for nothing."""
-        if self.ending is not None and not sys.is_finalizing():
-            self.ending()
+        """Runs wherever the last use goes, and waits for nothing; an array made of this one pins nothing."""
+        pinned = getattr(self, "pinned", None)
+        if pinned is not None and not sys.is_finalizing():
+            let_go(self.connection, self.opened, pinned)
 
 
 class View:
@@ -94,14 +98,16 @@ def hold(connection: Connection, opened: object, pinned: Pinned | bytes | Code, 
     """
     if isinstance(pinned, Pinned):
         hit = pinned.hit
-        window = _Window(hit.size, np.uint8, hit.segment.memory.view(hit.at, hit.size))
+        memory = hit.segment.memory.view(hit.at, hit.size)
     elif isinstance(pinned, bytes):
-        window = _Window(len(pinned), np.uint8, memoryview(pinned))
+        memory = memoryview(pinned)
     else:
         raise connection.error(pinned, f"view of {key!r}")
+    window = _Window(memory.nbytes, _OCTET, memory)
     view = View(window.data)
     connection.actor.hits += 1
-    window.ending = partial(let_go, connection, opened, pinned)
+    window.connection, window.opened = connection, opened
+    window.pinned = pinned
     return view
 
 

@@ -34,7 +34,9 @@ class WordByWord(ABC):
         """Load words as :meth:`column` does."""
         return np.array(self.column(start, stride, count), np.uint64)
 
-    def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
+    def rows(
+        self, start: int, stride: int, width: int, numbers: NDArray[np.intp] | NDArray[np.uint32]
+    ) -> NDArray[np.uint64]:
         """Load rows of a table from word ``start`` on: ``width`` words of each, one after the other."""
         positions = start + numbers[..., None] * stride + np.arange(width)
         words = [self.words[at] for at in positions.ravel().tolist()]

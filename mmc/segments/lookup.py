@@ -26,6 +26,8 @@ from mmc.segments.layout import (
 from mmc.segments.records import PUBLISHED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from mmc.segments.layout import Segment
@@ -34,34 +36,56 @@ if TYPE_CHECKING:
 
 _HALF = np.uint64(32)
 _SECOND_SHIFT = np.uint64(SECOND_SHIFT)
-_RECORD_MASK = np.uint64(0xFFFFFFFF)
 _ONE = np.uint64(1)
+_ONE_HALF = np.uint32(1)
 _KEY_ENTRIES = 2 * BUCKET_ENTRIES
+_KEY_SHIFT = _KEY_ENTRIES.bit_length() - 1
+_LOWER, _UPPER = slice(0, None, 2), slice(1, None, 2)
+"""The halves of words, as x86 stores them."""
 
 
-def find_each(segment: Segment, hashes: Words, clock: int) -> NDArray[np.bool_]:
-    """Of each hash whether a readable record has it; refreshes the access clocks of those records."""
+def find_each(segments: Sequence[Segment], hashes: Words, clock: int) -> NDArray[np.bool_]:
+    """Of each hash whether a readable record in any of the segments has it; refreshes their access clocks."""
     found = np.zeros(len(hashes), np.bool_)
-    buckets = segment.memory.rows(
-        segment.index_word, BUCKET_ENTRIES, BUCKET_ENTRIES, _buckets(segment, hashes)
-    )
-    entries = buckets.reshape(-1)
-    (places,) = (entries >> _HALF == (hashes >> _HALF).repeat(_KEY_ENTRIES)).nonzero()
-    keys = places // _KEY_ENTRIES
-    numbers = (entries[places] & _RECORD_MASK) - _ONE  # of an empty entry the largest there is
+    fragments = (hashes >> _HALF).astype(np.uint32)
+    missing: NDArray[np.intp] | slice = slice(None)
+    buckets, mask = None, 0
+    for segment in segments:
+        if buckets is None or segment.bucket_mask != mask:
+            buckets, mask = _buckets(segment, hashes), segment.bucket_mask
+        found[missing] = _find(segment, hashes[missing], fragments[missing], buckets[missing], clock)
+        (missing,) = (~found).nonzero()
+        if not len(missing):
+            break
+    return found
+
+
+def _find(
+    segment: Segment,
+    hashes: Words,
+    fragments: NDArray[np.uint32],
+    buckets: NDArray[np.intp],
+    clock: int,
+) -> NDArray[np.bool_]:
+    """The same in one segment; ``fragments`` are the upper halves of the hashes, which entries repeat."""
+    found = np.zeros(len(hashes), np.bool_)
+    entries = segment.memory.rows(segment.index_word, BUCKET_ENTRIES, BUCKET_ENTRIES, buckets)
+    halves = entries.reshape(-1).view(np.uint32)
+    (places,) = (halves[_UPPER] == fragments.repeat(_KEY_ENTRIES)).nonzero()
+    keys = places >> _KEY_SHIFT
+    numbers = halves[_LOWER][places] - _ONE_HALF  # of an empty entry the largest there is
     are_hints = numbers < segment.layout.records
     if np.count_nonzero(are_hints) < len(numbers):
         keys, numbers = keys[are_hints], numbers[are_hints]
     if not len(numbers):
         return found
-    records = numbers.astype(np.intp)
-    clocks, are_readable = _match(segment, records, hashes[keys])
+    clocks, are_readable = _match(segment, numbers, hashes[keys])
     found[keys[are_readable]] = True
-    late = are_readable & (clocks != clock)
-    if segment.memory.writable and np.count_nonzero(late):
-        words = segment.words
-        for at in (records[late] * RECORD_WORDS + (segment.records_word + CLOCK)).tolist():
-            words[at] = clock
+    are_readable &= clocks != clock
+    if segment.memory.writable and np.count_nonzero(are_readable):
+        words, first = segment.words, segment.records_word + CLOCK
+        for record in numbers[are_readable].tolist():
+            words[record * RECORD_WORDS + first] = clock
     return found
 
 
@@ -81,14 +105,15 @@ def _buckets(segment: Segment, hashes: Words) -> NDArray[np.intp]:
     """The numbers of both buckets of each hash."""
     mask = np.uint64(segment.bucket_mask)
     first = hashes & mask
-    second = hashes >> _SECOND_SHIFT & mask
+    second = hashes >> _SECOND_SHIFT
+    second &= mask
     second ^= first == second
     buckets = np.empty((len(hashes), 2), np.intp)
     buckets[:, 0], buckets[:, 1] = first, second
     return buckets
 
 
-def _match(segment: Segment, records: NDArray[np.intp], hashes: Words) -> tuple[Words, NDArray[np.bool_]]:
+def _match(segment: Segment, records: NDArray[np.uint32], hashes: Words) -> tuple[Words, NDArray[np.bool_]]:
     """The access clocks of records, and whether they are readable and have these hashes."""
     memory = segment.memory
     copied = memory.rows(segment.records_word, RECORD_WORDS, CLOCK + 1, records).T

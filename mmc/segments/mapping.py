@@ -55,6 +55,7 @@ class BufferMemory:
         self._array = np.frombuffer(self._bytes, np.uint64)
         self._octets = np.frombuffer(self._bytes, np.uint8)
         self._unchangeable = self._bytes.toreadonly()
+        self._tables: dict[tuple[int, int, int], NDArray[np.uint64]] = {}
         self._base = address_of(self._bytes)
         self.words = self._bytes.cast("Q")
         self.find = buffer.find
@@ -82,11 +83,16 @@ class BufferMemory:
         """The words of :meth:`column`, as an array of its own."""
         return self._array[start : start + stride * count : stride].copy()
 
-    def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
+    def rows(
+        self, start: int, stride: int, width: int, numbers: NDArray[np.intp] | NDArray[np.uint32]
+    ) -> NDArray[np.uint64]:
         """Copy rows of a table from word ``start`` on: ``width`` words of each, ``stride`` words apart."""
-        count = (len(self._array) - start) // stride
-        table = self._array[start : start + count * stride].reshape(count, stride)
-        return table.take(numbers, 0) if width == stride else table[:, :width][numbers]
+        table = self._tables.get((start, stride, width))
+        if table is None:
+            count = (len(self._array) - start) // stride
+            table = self._array[start : start + count * stride].reshape(count, stride)[:, :width]
+            self._tables[start, stride, width] = table
+        return table.take(numbers, 0) if width == stride else table[numbers]
 
     def read(self, at: int, size: int) -> bytes:
         """Copy ``size`` bytes from byte ``at``."""

@@ -64,7 +64,9 @@ class Memory(Protocol):
         """The words of :meth:`column`, as an array of its own."""
         ...
 
-    def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
+    def rows(
+        self, start: int, stride: int, width: int, numbers: NDArray[np.intp] | NDArray[np.uint32]
+    ) -> NDArray[np.uint64]:
         """Copy rows of a table from word ``start`` on: ``width`` words of each, ``stride`` words apart."""
         ...
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmc.segments.records import unchanged
+from mmc.segments.layout import RECORD_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +52,7 @@ def pin(segment: Segment, slot: int, record: int, generation: int) -> bool:
     words = segment.words
     words[slot] = (generation & _HALF_MASK) << _HALF | record + 1
     segment.memory.fence()
-    if unchanged(segment, record, generation):
+    if words[segment.records_word + record * RECORD_WORDS] == generation:
         return True
     words[slot] = 0
     return False

@@ -21,8 +21,6 @@ from mmc.segments.memory import BESIDE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from mmc.segments.layout import Segment
     from mmc.segments.memory import Memory
 
@@ -90,7 +88,7 @@ class Reader:
         hashed = key_hash(key)
         for segment in self._segments_for(hashed):
             for record in index.candidates(segment, hashed):
-                if records.match(segment, record, hashed):
+                if is_there(segment, record, hashed):
                     touch(segment, segment.record_word(record), clock)
                     return True
         return False
@@ -100,14 +98,8 @@ class Reader:
         if len(keys) < self._gather_keys:
             return [self.has(key, clock) for key in keys]
         hashes = np.fromiter(map(key_hash, keys), np.uint64, len(keys))
-        found = np.zeros(len(keys), np.bool_)
-        missing: NDArray[np.intp] | slice = slice(None)
-        for segment in self._in_order:
-            found[missing] = find_each(segment, hashes[missing], clock)
-            (missing,) = (~found).nonzero()
-            if not len(missing):
-                break
-        return found.tolist()
+        found: list[bool] = find_each(self._in_order, hashes, clock).tolist()
+        return found
 
     def remember(self, key: bytes, hit: Hit) -> None:
         """Look here first the next time."""
@@ -130,6 +122,12 @@ def find(segment: Segment, key: bytes, hashed: int) -> Hit | None:
         if hit is not None:
             return hit
     return None
+
+
+def is_there(segment: Segment, record: int, hashed: int) -> bool:
+    """Whether the record is readable and has this hash, all of it in one life of the record."""
+    generation = records.match(segment, record, hashed)
+    return generation != 0 and records.unchanged(segment, record, generation)
 
 
 def check(segment: Segment, record: int, key: bytes, hashed: int) -> Hit | None:

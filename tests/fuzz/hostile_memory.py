@@ -86,7 +86,9 @@ class HostileMemory(BufferMemory):
         self._strike(start, stride * count)
         return super().array(start, stride, count)
 
-    def rows(self, start: int, stride: int, width: int, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
+    def rows(
+        self, start: int, stride: int, width: int, numbers: NDArray[np.intp] | NDArray[np.uint32]
+    ) -> NDArray[np.uint64]:
         """Load words; the stranger may store into one of them first."""
         if numbers.size:
             first, last = int(numbers.min()) * stride, int(numbers.max()) * stride + width

@@ -146,6 +146,22 @@ def test_a_reader_finds_one_whole_object_or_nothing(life: Life, data: st.DataObj
         assert (key, found) in meanwhile
 
 
+def test_exist_says_nothing_of_what_is_still_written() -> None:
+    """However a record's next object comes between the loads, what is said to be there was readable (S2)."""
+    life = Life()
+    for key in KEYS:
+        life.write(key, 8, 0, publish=True)
+    stores = life.journal.stores
+    for start, before_state, before_hash in product(range(len(stores)), repeat=3):
+        for key in KEYS if start + before_state + before_hash <= len(stores) else ():
+            memory = Replayed(life.before.copy(), stores, iter((0, before_state, before_hash)))
+            memory.arrive(start)
+            found = reader.is_there(Segment(memory, LAYOUT), RECORD, key_hash(key))
+            meanwhile = life.readable[start : memory.arrived + 1]
+            was_there = [there is not None and there[0] == key for there in meanwhile]
+            assert any(was_there) if found else not all(was_there), (key, start, before_state, before_hash)
+
+
 def test_a_record_is_published_when_its_last_store_has_arrived() -> None:
     """However a rank's two looks fall between a writer's stores, it takes over nothing unfinished (S3)."""
     life = Life()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mmc.actors.client.calls import Operation
     from mmc.actors.client.ranks import RankHandle
     from mmc.actors.client.service import ClientActor
+    from mmc.segments.layout import Segment
     from mmc.segments.reader import Reader
 
 _AGAIN_S = 0.001
@@ -163,13 +164,20 @@ def pin_known(client: ClientActor, key: bytes, clock: int) -> Pinned | None:
     hit = client.reader.recall(key)
     if hit is None:
         return None
-    segment = hit.segment
+    handle = _rank_of(client, hit.segment)
+    if handle is None:
+        return None
+    pinned = pin_by_slot(hit, handle)
+    if pinned is not None:
+        touch(hit.segment, hit.word, clock)
+    return pinned
+
+
+def _rank_of(client: ClientActor, segment: Segment) -> RankHandle | None:
+    """Whose segment this is; from any thread."""
     for handle in tuple(client.ranks.values()):
         if handle.segment is segment:
-            pinned = pin_by_slot(hit, handle)
-            if pinned is not None:
-                touch(segment, hit.word, clock)
-            return pinned
+            return handle
     return None
 
 
@@ -205,7 +213,7 @@ def pin(client: ClientActor, key: bytes, deadline: float) -> Operation[Pinned | 
                 yield from read(client, [want], deadline)
                 return want.content if want.content is not None else want.code or Code.INTERNAL
             hit = found[0]
-        handle = next((h for h in client.ranks.values() if h.segment is hit.segment), None)
+        handle = _rank_of(client, hit.segment)
         if handle is None:
             return Code.NO_SUCH_RANK
         code = yield from greet_rank(client, handle.rank, deadline)
