@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from mmc.actors.client.asking import ObjectInfo
 from mmc.errors import Code
 from mmc.identifiers import Location
-from mmc.segments.layout import AT_ID
+from mmc.segments.layout import AT_ID, AT_RANK
 from mmc.wire.codec import Header
 from mmc.wire.operations import CommandKind, Operation
 from mmc.wire.sequence import Frames
@@ -84,7 +84,8 @@ class Visibility(Checker):
     def __init__(self, cluster: Cluster) -> None:
         """Nothing was lost."""
         super().__init__(cluster)
-        self._doomed: dict[bytes, set[int]] = {}
+        self._doomed: dict[bytes, dict[int, Location]] = {}
+        self._copies: set[Location] = set()
         self._doomed_until: dict[bytes, float] = {}
         self._lost_early: dict[int, str] = {}
         self._commanded: set[Location] = set()
@@ -94,8 +95,12 @@ class Visibility(Checker):
 
     def doom(self, key: bytes, command: int, place: Location) -> None:
         """The meta service has commanded a replica to go."""
-        self._doomed.setdefault(key, set()).add(command)
+        self._doomed.setdefault(key, {})[command] = place
         self._commanded.add(place)
+
+    def copied(self, place: Location) -> None:
+        """A place was granted to a copy: what removes its name goes on until it is gone, published or not."""
+        self._copies.add(place)
 
     def displaced(self, places: tuple[Location, ...]) -> None:
         """After a restart, an unconfirmed claim was void against an older object that was reported."""
@@ -104,11 +109,13 @@ class Visibility(Checker):
     def decided(self, key: bytes, epoch: int, command: int, place: Location, code: Code) -> None:
         """A command was acknowledged, carried out or refused."""
         if code in (Code.LEASED, Code.WRONG_STATE):
-            self._commanded.discard(place)
             self._refused.add((epoch, command))
-        doomed = self._doomed.get(key)
-        if doomed is not None and command in doomed:
-            doomed.discard(command)
+            if code == Code.WRONG_STATE and place in self._copies:
+                return  # it is commanded again
+            self._commanded.discard(place)
+        doomed = self._doomed.get(key, {})
+        if command in doomed:
+            self._doomed[key] = {c: p for c, p in doomed.items() if p != place or c > command}
             self._doomed_until[key] = self.world.now
 
     def forget_commands(self) -> None:
@@ -185,6 +192,11 @@ class Visibility(Checker):
     def lost_rank(self, rank: RankProcess) -> None:
         """The meta service has given a rank up: what is published there, or is about to be, is lost."""
         self.given_up.add(rank.shared.words[AT_ID])
+        number = rank.shared.words[AT_RANK] - 1
+        for key, doomed in self._doomed.items():
+            if any(place.rank == number for place in doomed.values()):
+                self._doomed[key] = {c: place for c, place in doomed.items() if place.rank != number}
+                self._doomed_until[key] = self.world.now
         for stored in rank.inspection.all_stored():
             put = self.cluster.history.by_number.get(stored.number)
             if put is None:

@@ -155,6 +155,8 @@ class MetaWatch:
     def _copying(self, code: Code, key: bytes, version: PackedVersion, place: Location, _now: float) -> None:
         self._cluster.world.log("copy", key, unpack_version(version), place, code)
         self._cluster.world.count(f"copy: {code.name.lower()}")
+        if code == Code.OK:
+            self._cluster.checkers.visibility.copied(place)
         for put in self._cluster.history.puts[key]:
             put.is_copied |= code == Code.OK
 
