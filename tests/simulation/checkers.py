@@ -7,6 +7,7 @@ S5 at most once, S6 space, S7 replicas, S8 removal, L2 bounded.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -505,6 +506,11 @@ class Removal(Checker):
         """No rank has reported."""
         super().__init__(cluster)
         self._in_touch_since: dict[int, float] = {}
+        self._file_lost_at = -math.inf
+
+    def file_lost(self) -> None:
+        """From now on nobody removes what lies on ranks that are not remembered."""
+        self._file_lost_at = self.world.now
 
     def reported(self, segment: int) -> None:
         """A rank has reported: from now on it is in touch."""
@@ -513,8 +519,16 @@ class Removal(Checker):
     def removed(self, act: Act, key: bytes) -> None:
         """A remove has answered 0."""
         for put in self.cluster.history.puts[key]:
-            if put.finished is not None and put.finished < act.started:
+            if put.finished is not None and put.finished < act.started and self._is_remembered(put):
                 put.removed_at = put.removed_at or self.world.now
+
+    def _is_remembered(self, put: Put) -> bool:
+        """Whether the meta service knows of all ranks that have it, of those too that it has given up."""
+        if put.finished is None or put.finished > self._file_lost_at:
+            return True
+        peers = self.cluster.meta.actor.roster.table.peers()
+        known = {peer.member.segment for peer in peers} | self.cluster.checkers.visibility.given_up
+        return known.issuperset(self.cluster.segments_of(put))
 
     def read(self, started: float, put: Put) -> None:
         """A get that began at a time has found a put."""

@@ -273,6 +273,7 @@ class Cluster:
     def _revive_meta(self) -> None:
         if not self.settings.persists:
             self.checkers.visibility.file_lost()
+            self.checkers.removal.file_lost()
         self.meta = self._make_meta()
 
     def restart_rank(self, rank: RankProcess, away_s: float = 0.0, *, keeps_segment: bool = True) -> None:
