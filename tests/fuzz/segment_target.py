@@ -56,6 +56,8 @@ def run(data: bytes) -> None:
     reader = Reader({0: segment, 1: Segment(memory, segment.layout)}, 8, 3)
     for _ in range(2):
         _read(reader, choices)
+    several = Reader({rank: Segment(memory, segment.layout) for rank in range(3)}, 8, 3)
+    assert len(several.has_each(_KEYS, 10)) == len(_KEYS)
     _look_at_all(segment)
     memory.rest()
 

@@ -15,12 +15,15 @@ KEYS = [b"key %d" % number for number in range(12)]
 STATES = st.sampled_from(("stored", "odd", "free", "older", "next", "unhinted", "absent"))
 
 
-@given(
-    states=st.lists(STATES, min_size=12, max_size=12), is_dead=st.booleans(), ranks=st.sampled_from((1, 3))
-)
-def test_at_once_is_one_by_one(states: list[str], is_dead: bool, ranks: int) -> None:
+SIZES = st.lists(st.sampled_from((16, 16, 16, 100)), min_size=1, max_size=6)
+"""Records of each segment: segments of one layout are looked through together."""
+
+
+@given(states=st.lists(STATES, min_size=12, max_size=12), is_dead=st.booleans(), sizes=SIZES)
+def test_at_once_is_one_by_one(states: list[str], is_dead: bool, sizes: list[int]) -> None:
     """Whatever the records are, and on whichever segment: found are the same, and they are touched."""
-    segments = {rank: heap_segment(records=16) for rank in range(ranks)}
+    segments = {rank: heap_segment(records=size) for rank, size in enumerate(sizes)}
+    ranks = len(sizes)
     for number, (key, state) in enumerate(zip(KEYS, states, strict=True)):
         segment = segments[number % ranks]
         if state == "absent":
