@@ -8,7 +8,7 @@ from mmc.errors import Code
 from mmc.wire.operations import CommandKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from mmc.actors.meta.batches import Batch
     from mmc.cache.commands import Command, Outboxes
@@ -59,28 +59,32 @@ class LeaseCommands:
         self._leases = leases
         self._outboxes = outboxes
         self._leasing: dict[int, Leasing] = {}
-        self._counts: dict[bytes, int] = {}
+        self._of_key: dict[bytes, list[Leasing]] = {}
 
     def __len__(self) -> int:
         """How many keys they are about."""
-        return len(self._counts)
+        return len(self._of_key)
 
     def concern(self, key: bytes) -> bool:
         """Whether any of them is about this key."""
-        return key in self._counts
+        return key in self._of_key
 
     def lease(self, entry: Entry, session: int, ttl_ms: int, waiter: Waiter) -> None:
         """Have every rank that holds the key store a lease of this length."""
         leasing = Leasing(session, ttl_ms / 1000, waiter, grants=True)
         self._command(entry, CommandKind.LEASE, ttl_ms, leasing)
 
-    def unlease(self, entry: Entry, sessions: Iterable[int], waiter: Waiter, now: float) -> None:
-        """End the leases of some sessions early, down to what others still hold."""
+    def unlease(self, entry: Entry, sessions: Collection[int], waiter: Waiter, now: float) -> None:
+        """End the leases of some sessions early, down to what others still hold, or are about to.
+
+        A rank may hear of a lease that is on its way before this, or after it.
+        """
         removed = [self._leases.remove(entry.key, session) for session in sessions]
         if not any(removed):
             waiter[0].settle(waiter[1], Code.OK)
             return
-        left_s = self._leases.until(entry.key) - now
+        others = [one for one in self._of_key.get(entry.key, ()) if one.session not in sessions]
+        left_s = max([self._leases.until(entry.key) - now, *(one.ttl_s for one in others)])
         left_ms = int(1000 * min(max(left_s, 0.0), LEASE_SLACK * self._limits.lease_max_ms / 1000))
         leasing = Leasing(0, 0.0, waiter, grants=False)
         self._command(entry, CommandKind.UNLEASE, left_ms, leasing)
@@ -96,9 +100,8 @@ class LeaseCommands:
             command = self._outboxes.add(kind, place, entry, argument, is_lease=True)
             self._leasing[command.id] = leasing
         leasing.missing += len(entry.replicas)
-        count = self._counts.get(entry.key, 0)
         if entry.replicas:
-            self._counts[entry.key] = count + len(entry.replicas)
+            self._of_key.setdefault(entry.key, []).extend([leasing] * len(entry.replicas))
 
     def move(self, command: Command, listed: Entry | None) -> None:
         """The object of a command is not listed any more: have the one that is, if one is, leased instead."""
@@ -114,9 +117,10 @@ class LeaseCommands:
         """A rank has answered one of them."""
         leasing = self._leasing.pop(command.id)
         key = command.entry.key
-        self._counts[key] -= 1
-        if not self._counts[key]:
-            del self._counts[key]
+        under_way = self._of_key[key]
+        under_way.remove(leasing)
+        if not under_way:
+            del self._of_key[key]
         leasing.missing -= 1
         leasing.granted |= code == Code.OK
         leasing.wrong_state |= code == Code.WRONG_STATE

@@ -136,3 +136,24 @@ def test_who_said_goodbye_leaves_leases_that_others_may_end(actor: MetaActor) ->
     assert command(rank) is CommandKind.UNLEASE
     assert not actor.naming.is_leased(b"key 0")
     actor.check()
+
+
+def test_the_end_of_a_lease_spares_one_that_is_on_its_way(actor: MetaActor) -> None:
+    """What a rank is told to keep covers a lease that it may hear of before or after (S4)."""
+    rank, term = join(actor)
+    report(rank, term)
+    first, second = Peer(actor, PeerKind.CLIENT, 2), Peer(actor, PeerKind.CLIENT, 3)
+    first.tell(Lease((b"key 0",), 1_000))
+    assert command(rank) is CommandKind.LEASE
+    second.tell(Lease((b"key 0",), 60_000))
+    first.tell(Unlease((b"key 0",)))
+    commands = rank.ask(Resync())
+    assert isinstance(commands, Commands)
+    assert commands.kinds == (CommandKind.LEASE, CommandKind.UNLEASE)
+    assert commands.arguments[1] >= 60_000
+    rank.ask(Acknowledge(commands.ids, (0, 0)))
+    actor.check()
+    second.tell(Unlease((b"key 0",)))
+    commands = rank.ask(Resync())
+    assert isinstance(commands, Commands)
+    assert commands.arguments == (0,)
