@@ -27,10 +27,15 @@ each that is suspected."""
 
 @dataclass
 class Costs:
-    """What was measured at one size; processor times are seconds of one process."""
+    """What was measured at one size; processor times are seconds of one process.
+
+    ``stretch``: how many times as long as they should have the players took for their heartbeats.  What the
+    services do for time that passes, and not for heartbeats, is in the shares so many times.
+    """
 
     ranks: int
     clients: int
+    stretch: float
     meta_share: float
     broker_share: float
     rank_bytes: float
@@ -42,14 +47,14 @@ class Costs:
     def __str__(self) -> str:
         """A line of the table."""
         return (
-            f"{self.ranks:>6,} {self.clients:>8,} {self.meta_share:>8.1%} {self.broker_share:>8.1%}"
-            f" {self.rank_bytes / _KIB:>9.1f} {self.membership_bytes / _KIB:>11.1f}"
+            f"{self.ranks:>6,} {self.clients:>8,} {self.stretch:>5.1f}"
+            f" {self.meta_share:>8.1%} {self.broker_share:>8.1%} {self.rank_bytes / _KIB:>9.1f} {self.membership_bytes / _KIB:>11.1f}"
             f" {1e6 * self.membership_s:>11,.0f} {1e6 * self.evicted_s:>8.1f} {1e3 * self.heard_s:>8.1f}"
         )
 
 
 HEAD = """\
- ranks  clients  meta CPU  broker  KiB/rank  members KiB  us/members  us/evict  ms heard
+ ranks  clients  slow  meta CPU  broker  KiB/rank  members KiB  us/members  us/evict  ms heard
 """
 
 
@@ -74,11 +79,13 @@ class Measurement:
         rank_bytes = (private_bytes(self._meta) - self._empty) / ranks
         fleet.live(1.0)
         before = cpu_seconds(self._meta), cpu_seconds(self._broker)
+        begun = perf_counter()
         fleet.live(self._seconds)  # may take longer, and is as much as in so many seconds
+        stretch = max(1.0, (perf_counter() - begun) / self._seconds)
         after = cpu_seconds(self._meta), cpu_seconds(self._broker)
         membership_bytes, membership_s = self._membership()
         return Costs(
-            ranks, len(fleet.clients), (after[0] - before[0]) / self._seconds,
+            ranks, len(fleet.clients), stretch, (after[0] - before[0]) / self._seconds,
             (after[1] - before[1]) / self._seconds, rank_bytes, membership_bytes, membership_s,
             self._evicted(), self._heard(),
         )  # fmt: skip
