@@ -48,7 +48,8 @@ class Costs:
         """A line of the table."""
         return (
             f"{self.ranks:>6,} {self.clients:>8,} {self.stretch:>5.1f}"
-            f" {self.meta_share:>8.1%} {self.broker_share:>8.1%} {self.rank_bytes / _KIB:>9.1f} {self.membership_bytes / _KIB:>11.1f}"
+            f" {self.meta_share:>8.1%} {self.broker_share:>8.1%}"
+            f" {self.rank_bytes / _KIB:>9.1f} {self.membership_bytes / _KIB:>11.1f}"
             f" {1e6 * self.membership_s:>11,.0f} {1e6 * self.evicted_s:>8.1f} {1e3 * self.heard_s:>8.1f}"
         )
 
