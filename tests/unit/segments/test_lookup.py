@@ -13,8 +13,6 @@ CLOCK = 77
 ONE_BY_ONE, AT_ONCE = 1000, 1
 KEYS = [b"key %d" % number for number in range(12)]
 STATES = st.sampled_from(("stored", "odd", "free", "older", "next", "unhinted", "absent"))
-
-
 SIZES = st.lists(st.sampled_from((16, 16, 16, 100)), min_size=1, max_size=6)
 """Records of each segment: segments of one layout are looked through together."""
 
